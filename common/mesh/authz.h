@@ -1,0 +1,61 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * authz - may this connection reach this workload: layer 4 authorization. Pure. Contract 8.
+ */
+#ifndef COMMON_MESH_AUTHZ_H
+#define COMMON_MESH_AUTHZ_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "common/base/err.h"
+#include "common/base/netaddr.h"
+#include "common/mesh/mesh.h"
+
+/* Zero denies: forgotten memory never lets anyone in. */
+enum authz_verdict { AUTHZ_DENY = 0, AUTHZ_ALLOW = 1 };
+
+struct authz_facts {
+	struct ip source_ip;         /* the TCP peer */
+	struct endpoint destination; /* the upstream: target port, never 15008 */
+	const char *
+		identity; /* "spiffe://td/ns/x/sa/y" of the TLS peer; NULL: plaintext, nobody proved */
+};
+
+/* A dry-run policy's opinion: to be logged, without effect. */
+struct authz_note {
+	const struct policy *policy; /* NULL: dry-run ALLOW policies exist and none matched */
+	size_t rule;
+};
+
+enum {
+	AUTHZ_NOTES_MAX = 8,   /* dry runs are few; further ones are only counted */
+	AUTHZ_WORDS_MAX = 640, /* two Kubernetes names, a file name, numbers */
+};
+
+struct authz_answer {
+	enum authz_verdict verdict;
+	enum err cause;              /* ERR_OK, ERR_POLICY_DENY or ERR_POLICY_NO_ALLOW */
+	const struct policy *policy; /* that decided; NULL: none applied, or none allowed */
+	size_t rule;                 /* of policy, from 0 */
+	struct authz_note notes[AUTHZ_NOTES_MAX];
+	size_t note_count; /* may pass AUTHZ_NOTES_MAX: the rest is not listed */
+};
+
+/*
+ * dst: the local workload; it is looked up again by uid, so that its policies are those of m even if dst is of
+ *      an older mesh. A peer identity that is not of the contract's form counts as none.
+ */
+void authz_check(const struct mesh *m, const struct workload *dst, const struct authz_facts *facts,
+                 struct authz_answer *ret_answer);
+
+/* "explicitly denied by: ns/name", "allow policies exist, but none allowed", "allowed by: ..."; returns out. */
+const char *authz_words(const struct authz_answer *a, char out[AUTHZ_WORDS_MAX]);
+/* Where the deciding rule is written: "rule 2 at mesh.yaml:14" (rules from 1), "" if none decided. */
+const char *authz_where(const struct mesh *m, const struct authz_answer *a,
+                        char out[AUTHZ_WORDS_MAX]);
+
+bool string_match_holds(const struct string_match *m, struct span text);
+
+#endif
