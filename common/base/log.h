@@ -57,13 +57,15 @@ bool log_enabled(enum log_scope scope, enum log_level level);
 void log_write(enum log_scope scope, enum log_level level, const char *message,
                const struct log_field *fields, size_t field_count);
 
-#define log_at(scope, level, message, ...)                                       \
-	do {                                                                     \
-		if (log_enabled(scope, level)) {                                 \
-			const struct log_field log_fields_[] = {__VA_ARGS__};    \
-			log_write(scope, level, message, log_fields_,            \
-			          sizeof(log_fields_) / sizeof(log_fields_[0])); \
-		}                                                                \
+/* log_at(scope, level, message, fields...), the fields made by LOG_S, LOG_A, LOG_N; there may be none. */
+#define log_at(scope, level, ...) log_at_(scope, level, __VA_ARGS__, LOG_S(NULL, NULL))
+#define log_at_(scope, level, message, ...)                                          \
+	do {                                                                         \
+		if (log_enabled(scope, level)) {                                     \
+			const struct log_field log_fields_[] = {__VA_ARGS__};        \
+			log_write(scope, level, message, log_fields_,                \
+			          sizeof(log_fields_) / sizeof(log_fields_[0]) - 1); \
+		}                                                                    \
 	} while (0)
 
 #endif
