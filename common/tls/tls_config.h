@@ -6,15 +6,17 @@
 #ifndef COMMON_TLS_TLS_CONFIG_H
 #define COMMON_TLS_TLS_CONFIG_H
 
+#include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 #include "common/base/err.h"
 #include "common/base/snapshot.h"
 #include "common/base/span.h"
+#include "common/tls/spiffe_msg.h"
 
 enum {
-	SPIFFE_ID_MAX = 2048, /* octets of an identity, SPIFFE-ID 2.3 */
-	TLS_CHAIN_MAX = 4,    /* certificates of a peer's chain, root excluded */
+	TLS_CHAIN_MAX = 4, /* certificates of a peer's chain, root excluded */
 };
 
 /* All borrowed for the call. */
@@ -22,6 +24,7 @@ struct tls_material {
 	struct span chain_pem; /* leaf first, then intermediates */
 	struct span key_pem;   /* PKCS#8 or SEC1; wiped by its owner */
 	struct span roots_pem; /* one or several */
+	bool pqc_only;         /* COMPLIANCE_POLICY=pqc: X25519MLKEM768 and no other group (contract 5.2) */
 };
 
 struct tls_config; /* starts with a struct snapshot */

@@ -60,6 +60,14 @@ const char *tls_session_peer(const struct tls_session *s);
 /* Octets of the record at the front of in, or 0 when in is shorter than that. Errs: ERR_TLS for a bad header. */
 MUST_CHECK enum err tls_record_len(struct span in, size_t *ret_len);
 
+/*
+ * Give back the memory a quiet session does not need: the expanded keys. They are made again on the next
+ * record. Established sessions only.
+ */
+void tls_session_cool(struct tls_session *s);
+/* Heap octets the session holds now, itself included; the shared config is not counted. */
+size_t tls_session_bytes(const struct tls_session *s);
+
 enum tls_opened_kind {
 	TLS_OPENED_DATA,    /* application bytes */
 	TLS_OPENED_NOTHING, /* a ticket, a key update: handled or ignored */
@@ -86,8 +94,16 @@ MUST_CHECK enum err tls_session_open(struct tls_session *s, uint8_t *record, siz
 MUST_CHECK enum err tls_session_seal(struct tls_session *s, uint8_t *record, size_t plain_len,
                                      size_t *ret_len);
 
-/* Append a sealed KeyUpdate (when one is due) or close_notify to out. Errs: ERR_MEMORY, ERR_LIMIT. */
+/*
+ * Append what the session itself has to say: a KeyUpdate that is due (because the peer asked, or the key has
+ * sealed much), or the alert that goes with an error of tls_session_open. Cheap when nothing is due: call it
+ * once per turn after sealing, and after an error. Errs: ERR_LIMIT when out is full.
+ */
 MUST_CHECK enum err tls_session_pending(struct tls_session *s, struct buf *out);
+bool tls_session_wants_send(const struct tls_session *s);
+/* Change our sending key at the next tls_session_pending; ask_peer: and have the peer change its own. */
+void tls_session_key_update(struct tls_session *s, bool ask_peer);
+/* Append close_notify; nothing can be sealed afterwards. Errs: ERR_LIMIT when out is full. */
 MUST_CHECK enum err tls_session_close_notify(struct tls_session *s, struct buf *out);
 
 #endif
