@@ -11,7 +11,7 @@
 #include "common/base/span.h"
 
 enum {
-	WORKERS_MAX = 1024, /* more threads than any machine we know; a typing error otherwise */
+	WORKERS_MAX = 64, /* what the listener slots of a pod in the kernel are laid out for */
 	CPUS_MAX = 65536,   /* of a CPU quantity */
 };
 
