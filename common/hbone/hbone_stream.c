@@ -1,0 +1,174 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "common/hbone/hbone_stream.h"
+
+#include "common/base/check.h"
+
+void hbone_carrier_init(struct hbone_carrier *c)
+{
+	list_init(&c->streams);
+	c->count = 0;
+	c->held = 0;
+	c->owed = 0;
+}
+
+static void unlink_stream(struct hbone_stream *s)
+{
+	struct hbone_carrier *c = s->carrier;
+
+	list_remove(&s->link);
+	c->count--;
+	s->carrier = NULL;
+}
+
+/* n octets arrived: lend the connection's window back unless too much is held already. */
+static void hold(struct hbone_carrier *c, size_t n)
+{
+	c->held += n;
+	if (c->held <= CARRIER_HELD_MAX)
+		h2_session_consumed_conn(c->h2.session, n);
+	else
+		c->owed += n;
+}
+
+static void release(struct hbone_carrier *c, size_t n)
+{
+	size_t due = n < c->owed ? n : c->owed;
+
+	CHECK(n <= c->held);
+	c->held -= n;
+	c->owed -= due;
+	if (due > 0 && h2_conn_ready(&c->h2)) {
+		h2_session_consumed_conn(c->h2.session, due);
+		h2_conn_kick(&c->h2);
+	}
+}
+
+static void break_stream(struct hbone_stream *s, enum err cause)
+{
+	release(s->carrier, s->untaken);
+	s->untaken = 0;
+	unlink_stream(s);
+	s->owner->broken(s, cause);
+}
+
+/* What a RST_STREAM means here: refused before any processing, or broken later. */
+static enum err cause_of_reset(uint32_t code)
+{
+	return code == err_info(ERR_H2_STREAM_REFUSED)->h2_code ? ERR_H2_STREAM_REFUSED
+	                                                        : ERR_H2_STREAM_RESET;
+}
+
+void hbone_carrier_event(struct hbone_carrier *c, const struct h2_event *ev, struct iobuf *buf)
+{
+	struct hbone_stream *s = ev->user;
+
+	if (s == NULL) { /* forgotten by us, or never accepted */
+		if (ev->kind == H2_EV_DATA)
+			h2_session_consumed_conn(c->h2.session, ev->data.n);
+		if (ev->kind == H2_EV_RESPONSE)
+			h2_head_free(ev->head);
+		return;
+	}
+	switch (ev->kind) {
+	case H2_EV_RESPONSE:
+		s->owner->head(s, ev->head);
+		h2_head_free(ev->head);
+		break;
+	case H2_EV_DATA:
+		s->untaken += ev->data.n;
+		hold(c, ev->data.n);
+		s->owner->data(s, buf, ev->data);
+		break;
+	case H2_EV_END:
+		s->peer_ended = true;
+		s->owner->end(s);
+		break;
+	case H2_EV_SENT: s->owner->sent(s, ev->sent); break;
+	case H2_EV_RESET: break_stream(s, cause_of_reset(ev->code)); break;
+	case H2_EV_CLOSED: /* END went both ways; bytes not taken yet no longer depend on the carrier */
+		release(c, s->untaken);
+		s->untaken = 0;
+		unlink_stream(s);
+		break;
+	case H2_EV_REQUEST:
+	case H2_EV_GOAWAY:
+	case H2_EV_SETTINGS: break;
+	}
+}
+
+void hbone_carrier_ended(struct hbone_carrier *c, enum err cause)
+{
+	enum err told = cause == ERR_OK ? ERR_EOF : cause;
+
+	while (!list_empty(&c->streams))
+		break_stream(list_entry(c->streams.next, struct hbone_stream, link), told);
+}
+
+void hbone_stream_attach(struct hbone_stream *s, struct hbone_carrier *c, int32_t id,
+                         const struct hbone_stream_owner *owner)
+{
+	*s = (struct hbone_stream){.carrier = c, .owner = owner, .id = id};
+	list_init(&s->link);
+	list_push(&c->streams, &s->link);
+	c->count++;
+	h2_session_set_user(c->h2.session, id, s);
+}
+
+void hbone_stream_detach(struct hbone_stream *s)
+{
+	struct hbone_carrier *c = s->carrier;
+
+	if (c == NULL)
+		return;
+	release(c, s->untaken);
+	s->untaken = 0;
+	h2_session_set_user(c->h2.session, s->id, NULL);
+	unlink_stream(s);
+	h2_conn_kick(&c->h2);
+}
+
+void hbone_stream_reset(struct hbone_stream *s, uint32_t code)
+{
+	struct hbone_carrier *c = s->carrier;
+
+	if (c == NULL)
+		return;
+	h2_session_reset(c->h2.session, s->id, code);
+	hbone_stream_detach(s);
+}
+
+bool hbone_stream_put(struct hbone_stream *s, struct iobuf_view v)
+{
+	if (s->carrier == NULL) {
+		iobuf_unref(v.buf);
+		return false;
+	}
+	h2_conn_kick(&s->carrier->h2);
+	return h2_session_put(s->carrier->h2.session, s->id, v) == ERR_OK;
+}
+
+void hbone_stream_end(struct hbone_stream *s)
+{
+	if (s->carrier == NULL)
+		return;
+	h2_session_end(s->carrier->h2.session, s->id);
+	h2_conn_kick(&s->carrier->h2);
+}
+
+size_t hbone_stream_queued(const struct hbone_stream *s)
+{
+	return s->carrier == NULL ? 0 : h2_session_queued(s->carrier->h2.session, s->id);
+}
+
+void hbone_stream_taken(struct hbone_stream *s, size_t n)
+{
+	struct hbone_carrier *c = s->carrier;
+
+	if (c == NULL)
+		return;
+	CHECK(n <= s->untaken);
+	s->untaken -= n;
+	h2_session_consumed_stream(c->h2.session, s->id, n);
+	release(c, n);
+	h2_conn_kick(&c->h2);
+}

@@ -1,0 +1,78 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * hbone_stream - one CONNECT stream, in either role, and the carrier (HTTP/2 connection) that many share.
+ *
+ * The carrier returns the connection's receive window as soon as bytes are queued, up to CARRIER_HELD_MAX, so that
+ * one reader who stops holds up its own stream only; beyond that the whole tunnel waits and memory stays bounded.
+ */
+#ifndef COMMON_HBONE_HBONE_STREAM_H
+#define COMMON_HBONE_HBONE_STREAM_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "common/base/err.h"
+#include "common/base/list.h"
+#include "common/h2/h2_conn.h"
+
+enum {
+	/* Octets received, not yet taken by applications, for which connection window is lent in advance:
+	 * as much again as the window itself, so eight stalled streams of 4 MiB do not stop a ninth. */
+	CARRIER_HELD_MAX = 16 * 1024 * 1024,
+};
+
+struct hbone_carrier {
+	struct h2_conn h2;
+	struct list streams;  /* private */
+	unsigned int count;   /* streams on it */
+	size_t held, owed;    /* private: octets not taken yet; of those, window not returned yet */
+};
+
+struct hbone_stream;
+
+/* What a stream's owner hears; from loop_turn() only. */
+struct hbone_stream_owner {
+	/* Client: the final answer. head: borrowed for the call. */
+	void (*head)(struct hbone_stream *s, const struct h2_head *head);
+	/* Bytes inside buf; give them back with hbone_stream_taken. */
+	void (*data)(struct hbone_stream *s, struct iobuf *buf, struct span bytes);
+	/* The peer ended its side. */
+	void (*end)(struct hbone_stream *s);
+	/* n octets of what was put left for the wire. */
+	void (*sent)(struct hbone_stream *s, size_t n);
+	/* Gone before both sides ended: reset, or the connection failed. Nothing follows. */
+	void (*broken)(struct hbone_stream *s, enum err cause);
+};
+
+/* Embedded; fields are private. carrier is NULL once the stream is detached or broken. */
+struct hbone_stream {
+	struct hbone_carrier *carrier;
+	const struct hbone_stream_owner *owner;
+	struct list link;
+	int32_t id;
+	bool peer_ended;
+	size_t untaken;
+};
+
+void hbone_carrier_init(struct hbone_carrier *c);
+/* Pass a stream event on to its owner. REQUEST, GOAWAY and SETTINGS are not for here. */
+void hbone_carrier_event(struct hbone_carrier *c, const struct h2_event *ev, struct iobuf *buf);
+/* The connection is over: every stream breaks with cause. */
+void hbone_carrier_ended(struct hbone_carrier *c, enum err cause);
+
+/* Tie s to stream id of c. */
+void hbone_stream_attach(struct hbone_stream *s, struct hbone_carrier *c, int32_t id,
+                         const struct hbone_stream_owner *owner);
+/* Forget the stream without a reset (both sides ended, or are ending by what is queued). Harmless when gone. */
+void hbone_stream_detach(struct hbone_stream *s);
+/* RST_STREAM(code) and forget. Harmless when gone. */
+void hbone_stream_reset(struct hbone_stream *s, uint32_t code);
+/* Takes v. false: the stream is gone or memory ran out. */
+bool hbone_stream_put(struct hbone_stream *s, struct iobuf_view v);
+void hbone_stream_end(struct hbone_stream *s);
+size_t hbone_stream_queued(const struct hbone_stream *s);
+/* The application took n octets of what data() brought. */
+void hbone_stream_taken(struct hbone_stream *s, size_t n);
+
+#endif

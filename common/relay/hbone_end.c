@@ -1,0 +1,178 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "common/relay/hbone_end.h"
+
+#include "common/base/check.h"
+#include "common/relay/relay.h"
+
+static struct hbone_end *of(struct relay_end *e)
+{
+	return container_of(e, struct hbone_end, end);
+}
+
+static void land(struct hbone_end *h)
+{
+	if (!h->closing || h->landed)
+		return;
+	h->landed = true;
+	loop_hook_cancel(&h->hook);
+	iobuf_queue_fini(&h->early);
+	relay_on_landed(&h->end);
+}
+
+/* END_STREAM is behind the last byte in the session's hands: ours is done. */
+static void finish_if_due(struct hbone_end *h)
+{
+	if (!h->finishing || h->finished || h->closing || h->broken ||
+	    hbone_stream_queued(h->stream) > 0)
+		return;
+	h->finished = true;
+	relay_on_finished(&h->end);
+}
+
+static void deliver(struct hbone_end *h, struct iobuf_view v)
+{
+	(void)relay_on_data(&h->end, v); /* the window, not the answer, holds the peer back */
+}
+
+static void deliver_early(struct hbone_end *h)
+{
+	while (h->early.count > 0)
+		deliver(h, iobuf_queue_pop(&h->early));
+	if (h->early_end) {
+		h->early_end = false;
+		relay_on_eof(&h->end);
+	}
+}
+
+/* What operations asked for, and facts that came before the relay, reported outside of any operation. */
+static void on_turn_end(struct loop_hook *hook)
+{
+	struct hbone_end *h = container_of(hook, struct hbone_end, hook);
+
+	if (!h->closing)
+		deliver_early(h);
+	if (h->cause != ERR_OK && !h->broken && !h->closing) {
+		h->broken = true;
+		relay_on_broken(&h->end, h->cause);
+	}
+	finish_if_due(h);
+	land(h);
+}
+
+static void end_start(struct relay_end *e)
+{
+	struct hbone_end *h = of(e);
+
+	h->started = true;
+	loop_at_turn_end(h->loop, &h->hook);
+}
+
+static void end_put(struct relay_end *e, struct iobuf_view v)
+{
+	struct hbone_end *h = of(e);
+
+	if (!hbone_stream_put(h->stream, v) && h->cause == ERR_OK) {
+		h->cause = ERR_MEMORY; /* a broken stream has its cause already */
+		loop_at_turn_end(h->loop, &h->hook);
+	}
+}
+
+static void end_finish(struct relay_end *e)
+{
+	struct hbone_end *h = of(e);
+
+	h->finishing = true;
+	hbone_stream_end(h->stream);
+	loop_at_turn_end(h->loop, &h->hook);
+}
+
+static size_t end_queued(const struct relay_end *e)
+{
+	return hbone_stream_queued(container_of(e, const struct hbone_end, end)->stream);
+}
+
+static void end_resume(struct relay_end *e)
+{
+	(void)e; /* never paused: see deliver() */
+}
+
+static void end_taken(struct relay_end *e, size_t n)
+{
+	hbone_stream_taken(of(e)->stream, n);
+}
+
+static void end_close(struct relay_end *e, enum err cause)
+{
+	struct hbone_end *h = of(e);
+
+	h->closing = true;
+	if (cause == ERR_OK)
+		hbone_stream_detach(h->stream);
+	else
+		hbone_stream_reset(h->stream, err_info(cause)->h2_code);
+	loop_at_turn_end(h->loop, &h->hook);
+}
+
+static const struct relay_end_ops hbone_end_ops = {
+	.start = end_start,
+	.put = end_put,
+	.finish = end_finish,
+	.queued = end_queued,
+	.resume = end_resume,
+	.taken = end_taken,
+	.close = end_close,
+};
+
+void hbone_end_init(struct hbone_end *h, struct loop *loop, struct hbone_stream *s)
+{
+	*h = (struct hbone_end){.end = {.ops = &hbone_end_ops}, .loop = loop, .stream = s};
+	iobuf_queue_init(&h->early);
+	loop_hook_init(&h->hook, on_turn_end);
+}
+
+void hbone_end_fini(struct hbone_end *h)
+{
+	loop_hook_cancel(&h->hook);
+	iobuf_queue_fini(&h->early);
+}
+
+void hbone_end_data(struct hbone_end *h, struct iobuf *buf, struct span bytes)
+{
+	struct iobuf_view v = {.buf = iobuf_ref(buf), .len = (uint32_t)bytes.n};
+
+	v.p = buf->mem + (bytes.p - buf->mem);
+	if (h->started && h->early.count == 0) {
+		deliver(h, v);
+	} else if (!iobuf_queue_push(&h->early, v)) {
+		iobuf_unref(v.buf);
+		h->cause = ERR_MEMORY;
+		loop_at_turn_end(h->loop, &h->hook);
+	}
+}
+
+void hbone_end_peer_ended(struct hbone_end *h)
+{
+	if (h->started && h->early.count == 0)
+		relay_on_eof(&h->end);
+	else
+		h->early_end = true;
+}
+
+void hbone_end_sent(struct hbone_end *h, size_t n)
+{
+	if (!h->started || h->closing)
+		return;
+	relay_on_sent(&h->end, n);
+	finish_if_due(h);
+}
+
+void hbone_end_stream_broken(struct hbone_end *h, enum err cause)
+{
+	if (h->cause == ERR_OK)
+		h->cause = cause;
+	if (h->started && !h->broken && !h->closing) {
+		h->broken = true;
+		relay_on_broken(&h->end, cause);
+	}
+}
+

@@ -1,0 +1,50 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * socket_end - a TCP socket as an end of a relay.
+ *
+ * Quiet, it holds no buffer. A full first read makes it hot: then up to SOCKET_BATCH slots are filled by
+ * one call. Writes send up to SOCKET_IOV views at a time. A reset is reported as such, and made as such.
+ */
+#ifndef COMMON_RELAY_SOCKET_END_H
+#define COMMON_RELAY_SOCKET_END_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "common/base/iobuf.h"
+#include "common/io/loop.h"
+#include "common/relay/relay_end.h"
+
+enum {
+	SOCKET_BATCH = 16, /* slots of one hot read: 8 to 64 measured equal */
+	SOCKET_IOV = 64,   /* views of one send */
+	/* Behind this much unsent, pieces of large buffers are copied out, so that a slow reader pins only what it owes. */
+	SOCKET_COMPACT_FROM = 256 * 1024,
+	SOCKET_SMALL_PIECE = 2048, /* and pieces this small whenever they have to wait at all */
+};
+
+struct socket_batch;
+
+struct socket_end {
+	struct relay_end end;
+	struct loop *loop; /* private, as is all below */
+	int fd;
+	struct op recv;
+	struct socket_batch *rx; /* a hot read in flight */
+	struct socket_batch *tx; /* a send in flight */
+	struct iobuf_queue out;
+	bool reading;         /* wanted: not paused, not ended */
+	bool eof;             /* the peer's FIN came */
+	bool finishing;       /* half-close behind the queue */
+	bool finished;        /* done */
+	bool broken;          /* reported */
+	bool closing, landed;
+	bool reset_on_close;
+	bool overflow; /* memory ran out under a put */
+	struct loop_hook hook; /* pending facts to report outside of operations */
+};
+
+/* fd: connected, taken. */
+void socket_end_init(struct socket_end *s, struct loop *loop, int fd);
+
+#endif

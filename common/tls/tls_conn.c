@@ -1,0 +1,429 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "common/tls/tls_conn.h"
+
+#include <errno.h>
+#include <string.h>
+#include <sys/socket.h>
+
+#include "common/base/check.h"
+
+static void tls_conn_run(struct tls_conn *c);
+static void on_received(struct op *op);
+static void on_sent(struct op *op);
+
+static void tls_conn_fail(struct tls_conn *c, enum err cause)
+{
+	if (c->state >= TLS_CONN_ENDING)
+		return;
+	c->cause = cause;
+	c->state = TLS_CONN_ENDING;
+	loop_at_turn_end(c->loop, &c->hook);
+}
+
+/* --- sending ------------------------------------------------------------------------------ */
+
+void tls_conn_flush(struct tls_conn *c)
+{
+	unsigned int n = 0;
+
+	if (c->send.op.pending || c->tx.count == 0 || c->state >= TLS_CONN_ENDING)
+		return;
+	while (n < TLS_CONN_IOV && n < c->tx.count) {
+		struct iobuf_view v = *iobuf_queue_at(&c->tx, n);
+
+		c->iov[n++] = (struct iovec){.iov_base = v.p, .iov_len = v.len};
+	}
+	loop_sendv(c->loop, &c->send, c->fd, c->iov, n, on_sent);
+}
+
+static void on_sent(struct op *op)
+{
+	struct tls_conn *c = container_of(op, struct tls_conn, send.op);
+
+	if (op->res < 0) {
+		tls_conn_fail(c, ERR_RESET);
+	} else {
+		iobuf_queue_consume(&c->tx, (size_t)op->res);
+		tls_conn_flush(c); /* after a short send this meets the error */
+	}
+	tls_conn_run(c);
+}
+
+static void queue_view(struct tls_conn *c, struct iobuf_view v)
+{
+	if (!iobuf_queue_push(&c->tx, v)) {
+		iobuf_unref(v.buf);
+		tls_conn_fail(c, ERR_MEMORY);
+		return;
+	}
+	if (c->tx.bytes >= TLS_CONN_QUEUE_LOW)
+		c->was_full = true;
+	if (!c->send.op.pending)
+		loop_at_turn_end(c->loop, &c->hook);
+}
+
+/* Queue bytes that are records already: handshake flights, alerts. */
+static void queue_cipher(struct tls_conn *c, struct span s)
+{
+	while (s.n > 0) {
+		struct iobuf *b = iobuf_take(loop_iobufs(c->loop), IOBUF_SMALL);
+		size_t n;
+
+		if (b == NULL) {
+			tls_conn_fail(c, ERR_OVERLOAD);
+			return;
+		}
+		n = s.n < b->cap ? s.n : b->cap;
+		memcpy(b->mem, s.p, n);
+		queue_view(c, (struct iobuf_view){.buf = b, .p = b->mem, .len = (uint32_t)n});
+		s = span_of(s.p + n, s.n - n);
+	}
+}
+
+void tls_conn_put(struct tls_conn *c, struct iobuf_view v)
+{
+	size_t len = 0;
+	enum err e;
+
+	if (c->state != TLS_CONN_OPEN) {
+		iobuf_unref(v.buf);
+		return;
+	}
+	CHECK(v.p >= v.buf->mem + TLS_RECORD_HEAD);
+	CHECK(v.p + v.len + TLS_RECORD_TAIL <= v.buf->mem + v.buf->cap);
+	v.p -= TLS_RECORD_HEAD;
+	e = tls_session_seal(c->session, v.p, v.len, &len);
+	if (e != ERR_OK) {
+		iobuf_unref(v.buf);
+		tls_conn_fail(c, e);
+		return;
+	}
+	v.len = (uint32_t)len;
+	queue_view(c, v);
+}
+
+static void queue_from_session(struct tls_conn *c, enum err (*fill)(struct tls_session *, struct buf *))
+{
+	struct buf out;
+
+	buf_init(&out, TLS_HANDSHAKE_IN_MAX);
+	if (fill(c->session, &out) == ERR_OK)
+		queue_cipher(c, buf_span(&out));
+	buf_fini(&out);
+}
+
+/* --- receiving ---------------------------------------------------------------------------- */
+
+static void arm_recv(struct tls_conn *c)
+{
+	if (c->recv.pending || c->state >= TLS_CONN_ENDING || c->peer_closed)
+		return;
+	if (c->rx == NULL) {
+		loop_recv_small(c->loop, &c->recv, c->fd, on_received);
+		return;
+	}
+	loop_recv(c->loop, &c->recv, c->fd, c->rx->mem + c->rx_end, c->rx->cap - c->rx_end,
+	          on_received);
+}
+
+/*
+ * Make room behind what is unread: a fresh large buffer when the present one is nearly full or small. Views into
+ * the old one keep it alive; only an incomplete record is moved.
+ */
+static bool make_room(struct tls_conn *c)
+{
+	uint32_t left = c->rx_end - c->rx_start;
+	struct iobuf *b;
+
+	if (c->rx->cls == IOBUF_LARGE && c->rx->cap - c->rx_end >= 2 * TLS_RECORD_MAX)
+		return true;
+	b = iobuf_take(loop_iobufs(c->loop), IOBUF_LARGE);
+	if (b == NULL)
+		return false;
+	memcpy(b->mem, c->rx->mem + c->rx_start, left);
+	iobuf_unref(c->rx);
+	c->rx = b;
+	c->rx_start = 0;
+	c->rx_end = left;
+	return true;
+}
+
+static void drop_rx(struct tls_conn *c)
+{
+	if (c->rx != NULL)
+		iobuf_unref(c->rx);
+	c->rx = NULL;
+	c->rx_start = 0;
+	c->rx_end = 0;
+}
+
+/* Open every whole record that has arrived. */
+static void open_records(struct tls_conn *c)
+{
+	while (c->rx_end > c->rx_start && c->state == TLS_CONN_OPEN && !c->peer_closed) {
+		uint8_t *p = c->rx->mem + c->rx_start;
+		struct span in = span_of(p, c->rx_end - c->rx_start);
+		struct tls_opened opened;
+		size_t len = 0;
+		enum err e = tls_record_len(in, &len);
+
+		if (e == ERR_OK && (len == 0 || len > in.n))
+			return;
+		if (e == ERR_OK)
+			e = tls_session_open(c->session, p, len, &opened);
+		if (e != ERR_OK) {
+			tls_conn_fail(c, e);
+			return;
+		}
+		c->rx_start += (uint32_t)len;
+		if (opened.want_send)
+			queue_from_session(c, tls_session_pending);
+		if (opened.kind == TLS_OPENED_CLOSE)
+			c->peer_closed = true;
+		else if (opened.kind == TLS_OPENED_DATA && opened.n > 0)
+			c->owner->plain(c, c->rx, opened.p, opened.n);
+	}
+}
+
+/* After the records: keep the buffer while hot or mid-record, else give it back. */
+static void settle_rx(struct tls_conn *c, size_t arrived)
+{
+	bool whole = c->rx_start == c->rx_end;
+
+	if (!c->hot && (!whole || arrived >= IOBUF_SMALL_MEM)) {
+		c->hot = true;
+		c->idle_once = false;
+		timer_arm(c->loop, &c->timer, TLS_CONN_COOL_MS);
+	}
+	if (!c->hot) {
+		drop_rx(c);
+	} else if (c->rx != NULL && !make_room(c)) {
+		if (whole)
+			drop_rx(c);
+		else
+			tls_conn_fail(c, ERR_OVERLOAD);
+	}
+}
+
+/* The handshake is over: bytes behind it are records. */
+static void enter_open(struct tls_conn *c)
+{
+	struct span rest = buf_span(&c->hs_in);
+
+	c->state = TLS_CONN_OPEN;
+	timer_disarm(&c->timer);
+	if (rest.n > 0) {
+		c->rx = iobuf_take(loop_iobufs(c->loop), IOBUF_LARGE);
+		if (c->rx == NULL) {
+			tls_conn_fail(c, ERR_OVERLOAD);
+			return;
+		}
+		memcpy(c->rx->mem, rest.p, rest.n);
+		c->rx_start = 0;
+		c->rx_end = (uint32_t)rest.n;
+	}
+	buf_fini(&c->hs_in);
+	c->owner->established(c);
+	if (c->state != TLS_CONN_OPEN)
+		return;
+	open_records(c);
+	settle_rx(c, 0);
+	if (c->state == TLS_CONN_OPEN)
+		c->owner->arrived(c);
+}
+
+static void step_handshake(struct tls_conn *c)
+{
+	struct buf out;
+	size_t used = 0;
+	enum err e;
+
+	buf_init(&out, TLS_HANDSHAKE_IN_MAX);
+	e = tls_session_handshake(c->session, buf_span(&c->hs_in), &used, &out);
+	buf_consume(&c->hs_in, used);
+	queue_cipher(c, buf_span(&out));
+	buf_fini(&out);
+	if (e != ERR_OK) {
+		tls_conn_flush(c); /* the alert; best effort, the kernel has room for it */
+		tls_conn_fail(c, e);
+	} else if (tls_session_established(c->session)) {
+		enter_open(c);
+	}
+}
+
+static void receive_handshake(struct tls_conn *c, struct iobuf *b, size_t n)
+{
+	buf_put(&c->hs_in, span_of(b->mem, n));
+	iobuf_unref(b);
+	if (buf_status(&c->hs_in) != ERR_OK)
+		tls_conn_fail(c, ERR_LIMIT);
+	else
+		step_handshake(c);
+}
+
+static void receive_records(struct tls_conn *c, struct iobuf *provided, size_t n)
+{
+	if (provided != NULL) {
+		c->rx = provided;
+		c->rx_start = 0;
+		c->rx_end = (uint32_t)n;
+	} else {
+		c->rx_end += (uint32_t)n;
+	}
+	c->idle_once = false;
+	open_records(c);
+	if (c->state == TLS_CONN_OPEN) {
+		settle_rx(c, n);
+		c->owner->arrived(c);
+	}
+}
+
+static void on_received(struct op *op)
+{
+	struct tls_conn *c = container_of(op, struct tls_conn, recv);
+	struct iobuf *b = op->buf;
+
+	op->buf = NULL;
+	if (c->state >= TLS_CONN_CLOSING) {
+		if (b != NULL)
+			iobuf_unref(b);
+		if (op->res == 0 || (op->res < 0 && op->res != -ECANCELED))
+			c->peer_closed = true;
+	} else if (op->res > 0 && c->state == TLS_CONN_HANDSHAKE) {
+		receive_handshake(c, b, (size_t)op->res);
+	} else if (op->res > 0) {
+		receive_records(c, b, (size_t)op->res);
+	} else if (op->res == -ENOBUFS) {
+		tls_conn_fail(c, ERR_OVERLOAD);
+	} else if (op->res == 0) {
+		tls_conn_fail(c, c->state == TLS_CONN_HANDSHAKE ? ERR_EOF : ERR_TLS_TRUNCATED);
+	} else if (op->res != -ECANCELED) {
+		tls_conn_fail(c, ERR_RESET);
+	} else if (!c->hot) {
+		drop_rx(c); /* cooled: the large buffer goes back, a small one serves the wait */
+	}
+	tls_conn_run(c);
+}
+
+static void on_timer(struct timer *t)
+{
+	struct tls_conn *c = container_of(t, struct tls_conn, timer);
+
+	if (c->state == TLS_CONN_HANDSHAKE) {
+		tls_conn_fail(c, ERR_TLS_TIMEOUT);
+	} else if (c->state == TLS_CONN_CLOSING) {
+		tls_conn_fail(c, ERR_OK);
+	} else if (c->state == TLS_CONN_OPEN && c->hot) {
+		bool mid_record = c->rx_start != c->rx_end;
+
+		if (c->idle_once && !mid_record) {
+			c->hot = false;
+			tls_session_cool(c->session);
+			loop_cancel(c->loop, &c->recv);
+		} else {
+			c->idle_once = true;
+			timer_arm(c->loop, t, TLS_CONN_COOL_MS);
+		}
+	}
+	tls_conn_run(c);
+}
+
+/* --- life --------------------------------------------------------------------------------- */
+
+/* Past this, nothing may touch the socket: wait for the ops, then say so. */
+static void tls_conn_end(struct tls_conn *c)
+{
+	if (!c->reported) {
+		c->reported = true;
+		timer_disarm(&c->timer);
+		loop_cancel(c->loop, &c->recv);
+		loop_cancel(c->loop, &c->send.op);
+		c->owner->ended(c, c->cause);
+	}
+	if (c->recv.pending || c->send.op.pending)
+		return;
+	c->state = TLS_CONN_CLOSED;
+	loop_hook_cancel(&c->hook);
+	loop_close(c->loop, c->fd);
+	c->fd = -1;
+	c->owner->landed(c);
+}
+
+/* The one place where states move on; called when a fact changed. */
+static void tls_conn_run(struct tls_conn *c)
+{
+	if (c->state == TLS_CONN_OPEN && c->peer_closed)
+		tls_conn_fail(c, ERR_OK);
+	if (c->state == TLS_CONN_CLOSING && ((c->tx.count == 0 && !c->send.op.pending) || c->peer_closed))
+		tls_conn_fail(c, c->cause);
+	if (c->state == TLS_CONN_ENDING) {
+		tls_conn_end(c);
+		return;
+	}
+	if (c->state == TLS_CONN_CLOSED)
+		return;
+	arm_recv(c);
+	if (c->was_full && c->tx.bytes < TLS_CONN_QUEUE_LOW && c->state == TLS_CONN_OPEN) {
+		c->was_full = false;
+		c->owner->drained(c);
+	}
+}
+
+static void on_turn_end(struct loop_hook *h)
+{
+	struct tls_conn *c = container_of(h, struct tls_conn, hook);
+
+	tls_conn_flush(c);
+	tls_conn_run(c);
+}
+
+void tls_conn_start(struct tls_conn *c, struct loop *loop, int fd, struct tls_session *session,
+                    const struct tls_conn_owner *owner, uint64_t handshake_ms)
+{
+	*c = (struct tls_conn){.loop = loop, .owner = owner, .session = session, .fd = fd};
+	iobuf_queue_init(&c->tx);
+	buf_init(&c->hs_in, TLS_HANDSHAKE_IN_MAX);
+	timer_init(&c->timer, on_timer);
+	loop_hook_init(&c->hook, on_turn_end);
+	timer_arm(loop, &c->timer, handshake_ms);
+	step_handshake(c);
+	loop_at_turn_end(loop, &c->hook); /* arms the first receive */
+}
+
+void tls_conn_fini(struct tls_conn *c)
+{
+	CHECK(c->state == TLS_CONN_CLOSED);
+	drop_rx(c);
+	iobuf_queue_fini(&c->tx);
+	buf_fini(&c->hs_in);
+	tls_session_free(c->session);
+	c->session = NULL;
+}
+
+size_t tls_conn_queued(const struct tls_conn *c)
+{
+	return c->tx.bytes;
+}
+
+bool tls_conn_open(const struct tls_conn *c)
+{
+	return c->state == TLS_CONN_OPEN;
+}
+
+void tls_conn_close(struct tls_conn *c)
+{
+	if (c->state >= TLS_CONN_CLOSING)
+		return;
+	if (c->state == TLS_CONN_OPEN)
+		queue_from_session(c, tls_session_close_notify);
+	if (c->state >= TLS_CONN_CLOSING)
+		return;
+	c->state = TLS_CONN_CLOSING;
+	timer_arm(c->loop, &c->timer, TLS_CONN_CLOSE_MS);
+	loop_at_turn_end(c->loop, &c->hook);
+}
+
+void tls_conn_abort(struct tls_conn *c, enum err cause)
+{
+	tls_conn_fail(c, cause);
+}
