@@ -36,19 +36,21 @@ typedef void op_done_fn(struct op *op);
  */
 struct op {
 	op_done_fn *done;
+	struct iobuf
+		*buf; /* loop_recv_slot, loop_recv_small: the filled buffer, now the waiter's */
+	void *impl;   /* private */
 	int32_t res;
-	bool pending; /* true from submit until the last done() */
-	struct iobuf *
-		buf; /* loop_recv_slot, loop_recv_small: the filled buffer, now the waiter's; else NULL */
-	uint32_t kind;   /* private to the loop */
-	uint32_t magic;  /* private: whoever arrives by user_data proves itself */
-	struct op *next; /* private */
-	void *impl[2];   /* private */
+	int32_t fd;     /* private */
+	uint32_t magic; /* private: whoever arrives by user_data proves itself */
+	uint8_t kind;   /* private */
+	uint8_t flags;  /* private */
+	bool pending;   /* true from submit until the last done() */
 };
 
 /* An op with a message header the kernel may read until done. */
 struct op_msg {
 	struct op op;
+	uint32_t sent;     /* private: of earlier submissions of the same send */
 	struct msghdr msg; /* private */
 };
 
@@ -103,6 +105,8 @@ void loop_recv(struct loop *loop, struct op *op, int fd, void *mem, size_t len, 
 void loop_recv_slot(struct loop *loop, struct op *op, int fd, op_done_fn *done);
 void loop_recv_small(struct loop *loop, struct op *op, int fd, op_done_fn *done);
 
+enum { LOOP_IOV_MAX = 1024 }; /* pieces of one operation: the kernel's UIO_MAXIOV */
+
 /*
  * Receive into several pieces at once, without waiting: res = -EAGAIN when there is nothing now.
  * iov and what it points to are lent until done.
@@ -111,7 +115,8 @@ void loop_recvv_now(struct loop *loop, struct op_msg *op, int fd, struct iovec *
                     unsigned int iov_count, op_done_fn *done);
 
 /*
- * Send all of iov, waiting as long as it takes (cancel to stop early). iov and its memory are lent.
+ * Send all of iov, waiting as long as it takes (cancel to stop early). iov and its memory are lent; the
+ * entries of iov may change meanwhile.
  * res = bytes sent, fewer than asked only when the connection failed or the op was cancelled midway; -errno
  * when none were sent. Never raises SIGPIPE.
  */
@@ -123,9 +128,15 @@ void loop_poll(struct loop *loop, struct op *op, int fd, short events, op_done_f
 
 /* Ask for an early end. done() still runs (with -ECANCELED unless it completed first); harmless when not pending. */
 void loop_cancel(struct loop *loop, struct op *op);
+/* Ops that have not had their last done(). */
+size_t loop_pending(const struct loop *loop);
 
+/* shutdown(2), at once: what loop_sendv has not reported as done may be lost, so await it first. how: SHUT_RD... */
+void loop_shutdown(struct loop *loop, int fd, int how);
 /* Close fd when the turn ends. No op on it may be pending. */
 void loop_close(struct loop *loop, int fd);
+/* The same, but the peer sees a reset instead of an orderly end. */
+void loop_reset_close(struct loop *loop, int fd);
 
 /*
  * Finish op with res at the next opportunity of a later step of this or the next turn, as if the kernel

@@ -23,7 +23,7 @@ struct timer {
 };
 
 void timer_init(struct timer *t, timer_fn *fn);
-/* (Re)arm: fn runs once from loop_turn(), not earlier than delay_ms from now. */
+/* (Re)arm: fn runs once from loop_turn(), not earlier than delay_ms after loop_now_ms(). */
 void timer_arm(struct loop *loop, struct timer *t, uint64_t delay_ms);
 void timer_disarm(struct timer *t); /* harmless when not armed */
 bool timer_armed(const struct timer *t);
