@@ -64,6 +64,11 @@ void iobuf_pool_trim(struct iobuf_pool *pool);
 struct iobuf *iobuf_take(struct iobuf_pool *pool, enum iobuf_class cls);
 struct iobuf *iobuf_ref(struct iobuf *b);
 void iobuf_unref(struct iobuf *b);
+/* Nobody but the asker holds b, so its octets may be changed. */
+static inline bool iobuf_exclusive(const struct iobuf *b)
+{
+	return b->refs == 1;
+}
 
 /*
  * A queue of views, oldest first. Holds no memory while empty, so that an idle connection costs none.
@@ -86,5 +91,11 @@ struct iobuf_view *iobuf_queue_at(struct iobuf_queue *q, uint32_t i);
 struct iobuf_view iobuf_queue_pop(struct iobuf_queue *q);
 /* Drop n bytes from the front, n <= bytes. */
 void iobuf_queue_consume(struct iobuf_queue *q, size_t n);
+
+/*
+ * Copy n octets in behind the youngest view, if that is not among the first busy ones (lent to somebody), nobody else
+ * refers to its block, and the block has the room. false: nothing was done.
+ */
+bool iobuf_queue_pack(struct iobuf_queue *q, uint32_t busy, const uint8_t *p, uint32_t n);
 
 #endif
