@@ -38,7 +38,8 @@ struct access_record {
 	uint64_t sent_bytes;     /* server to client */
 	uint64_t duration_ms;
 	enum err cause;
-	const char *cause_words; /* more exact than err_info(cause)->words ("explicitly denied by: ..."), or NULL */
+	const char *
+		cause_words; /* more exact than err_info(cause)->words ("explicitly denied by: ..."), or NULL */
 };
 
 /* "connection opened", at debug. */

@@ -95,7 +95,7 @@ struct traffic_labels {
 	bool mutual_tls;   /* connection_security_policy */
 	bool has_locality; /* some workload information was there: the last four are shown */
 #define TRAFFIC_FIXED(name)
-#define TRAFFIC_LABEL(name) const char *name;
+#define TRAFFIC_LABEL(name)    const char *name;
 #define TRAFFIC_LOCALITY(name) const char *name;
 #include "common/telemetry/traffic_label.def"
 #undef TRAFFIC_FIXED
@@ -108,7 +108,8 @@ struct traffic_labels {
  * all connections with these labels: a connection keeps the pointer and nothing else. When there are
  * too many label sets already, it is the one whose labels are all unknown.
  */
-struct traffic_series *metrics_traffic_open(struct metrics_shard *s, const struct traffic_labels *l);
+struct traffic_series *metrics_traffic_open(struct metrics_shard *s,
+                                            const struct traffic_labels *l);
 void traffic_received(struct traffic_series *t, uint64_t n); /* bytes client to server */
 void traffic_sent(struct traffic_series *t, uint64_t n);     /* bytes server to client */
 /* Counts as closed with the flag of cause (err.def), and as failed if that is not "-". */

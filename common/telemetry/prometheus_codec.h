@@ -9,7 +9,9 @@
 #include "common/base/err.h"
 #include "common/telemetry/metrics.h"
 
-enum { PROMETHEUS_TEXT_MAX = 256 * 1024 * 1024 }; /* a few times 10000 label sets in five families */
+enum {
+	PROMETHEUS_TEXT_MAX = 256 * 1024 * 1024
+}; /* a few times 10000 label sets in five families */
 
 /*
  * Append all families that have samples and "# EOF". One thread at a time per m.
