@@ -139,7 +139,7 @@ class Glossary(unittest.TestCase):
     def test_names_that_say_nothing_are_refused(self):
         self.assertIn("helper", self.check("static int read_helper(void);\n"))
         self.assertIn("util", self.check("\n", "common/base/string_util.c"))
-        self.assertIn("says what it is", self.check("struct conn_info {\n"))
+        self.assertIn("says what it is", self.check("struct conn_ctx {\n"))
 
     def test_a_second_word_is_refused(self):
         self.assertIn("the glossary says", self.check("int reactor_run(void);\n", refused={"reactor": "loop"}))
