@@ -23,6 +23,7 @@ struct mailbox;
 MUST_CHECK enum err mailbox_new(struct loop *loop, struct mailbox **ret_mailbox);
 /* On the loop's thread; undelivered letters are delivered first. Ends its own pending op within two turns. */
 void mailbox_stop(struct mailbox *m);
+/* Any thread, once its op has landed and no thread posts any more, or is still inside mailbox_post. */
 void mailbox_free(struct mailbox *m);
 /* Any thread. Wakes the loop when it may be asleep. */
 void mailbox_post(struct mailbox *m, struct letter *l, letter_fn *fn);
