@@ -188,14 +188,16 @@ void der_put_unsigned(struct buf *b, struct span big_endian)
 void der_put_time(struct buf *b, int64_t wall_s)
 {
 	struct tm tm = {0};
-	char text[32];
+	char text[64];
 	time_t wall = wall_s;
 	bool utc;
+	int year;
 
 	(void)gmtime_r(&wall, &tm);
-	utc = tm.tm_year >= 50 && tm.tm_year < 150; /* 1950..2049, RFC 5280 4.1.2.5 */
-	if (strftime(text, sizeof(text), utc ? "%y%m%d%H%M%SZ" : "%Y%m%d%H%M%SZ", &tm) == 0)
-		b->failed = true;
-	else
-		der_put(b, utc ? DER_UTC_TIME : DER_GENERALIZED_TIME, span_str(text));
+	year = tm.tm_year + 1900;
+	utc = year >= 1950 && year < 2050; /* RFC 5280 4.1.2.5 */
+	(void)snprintf(text, sizeof(text), "%0*d%02d%02d%02d%02d%02dZ", utc ? 2 : 4,
+	               utc ? year % 100 : year, tm.tm_mon + 1, tm.tm_mday, tm.tm_hour, tm.tm_min,
+	               tm.tm_sec);
+	der_put(b, utc ? DER_UTC_TIME : DER_GENERALIZED_TIME, span_str(text));
 }
