@@ -37,9 +37,8 @@ const struct service *mesh_service_by_key(const struct mesh *m, const char *name
                                           const char *hostname);
 const struct service *mesh_service_by_hostname(const struct mesh *m, const char *hostname,
                                                const char *client_ns);
-/* The endpoint of s that is w, or NULL. */
-const struct service_endpoint *mesh_service_endpoint(const struct service *s,
-                                                     const struct workload *w);
+/* What w says of itself as an endpoint of s, or NULL; either may be of an older mesh. */
+const struct membership *mesh_membership(const struct workload *w, const struct service *s);
 
 const struct policy *mesh_policy_by_key(const struct mesh *m, const char *key);
 /* Policies of scope Namespace in this namespace; "" gives the global ones. */

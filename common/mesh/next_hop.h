@@ -34,6 +34,7 @@ enum next_hop_kind {
 
 /* How the decision came about, for people: next_hop_words(). */
 enum next_hop_reason {
+	NEXT_HOP_NO_SOURCE,
 	NEXT_HOP_OWN_PORT,
 	NEXT_HOP_UNKNOWN_ADDRESS,
 	NEXT_HOP_PASSTHROUGH_SERVICE,
