@@ -5,6 +5,8 @@
 #ifndef COMMON_DAEMON_ARGS_H
 #define COMMON_DAEMON_ARGS_H
 
+#include <stddef.h>
+
 enum args_verb {
 	ARGS_RUN,     /* nothing, or "proxy" */
 	ARGS_VERSION, /* print build_info, exit 0 */
@@ -16,11 +18,12 @@ enum { ARGS_TEXT_MAX = 4096 };
 
 struct args {
 	enum args_verb verb;
-	char text[ARGS_TEXT_MAX]; /* all arguments joined by spaces: proxyArgs of the config dump; cut to fit */
+	char text
+		[ARGS_TEXT_MAX]; /* all arguments joined by spaces: proxyArgs of the config dump; cut to fit */
 };
 
 void args_parse(int argc, char *const argv[], struct args *ret_args);
 /* program: its name. Written with line ends. Returns the length that the whole text has, as snprintf. */
-int args_usage(const char *program, char *out, unsigned long out_len);
+int args_usage(const char *program, char *out, size_t out_len);
 
 #endif

@@ -9,8 +9,8 @@
 
 struct build_info {
 	const char *version;
-	const char *git_revision; /* "unknown" outside a repository */
-	const char *git_status;   /* "Clean", "Modified" or "unknown" */
+	const char *
+		git_revision; /* with "-dirty" behind it when files differ; "unknown" outside a repository */
 	const char *compiler;
 	const char *profile; /* meson's build type */
 };

@@ -16,7 +16,7 @@ enum drain_state {
 
 struct drain {
 	enum drain_state state;
-	bool forced;          /* DONE because the deadline passed: what was cut ends with ERR_DRAINED */
+	bool forced; /* DONE because the deadline passed: what was cut ends with ERR_DRAINED */
 	uint64_t deadline_ms; /* of the loop's clock; while DRAINING */
 };
 

@@ -60,7 +60,8 @@ struct settings {
 #include "common/daemon/settings.def"
 #undef SETTING
 #undef SETTING_PREFIX
-	bool is_set[SETTING_COUNT]; /* by enum setting: it has a value, its own or a default's; texts that are not are NULL */
+	bool is_set
+		[SETTING_COUNT]; /* by enum setting: it has a value, its own or a default's; texts that are not are NULL */
 
 	/* worked out */
 	const char *cluster_id;  /* points into this */

@@ -18,7 +18,7 @@ enum signal_ask {
 
 /* Embedded by app. */
 struct signals {
-	int fd;        /* readable when a signal came; poll it on the loop, then call signals_next */
+	int fd; /* readable when a signal came; poll it on the loop, then call signals_next */
 	bool draining; /* private */
 };
 

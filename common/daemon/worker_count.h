@@ -12,7 +12,7 @@
 
 enum {
 	WORKERS_MAX = 64, /* what the listener slots of a pod in the kernel are laid out for */
-	CPUS_MAX = 65536,   /* of a CPU quantity */
+	CPUS_MAX = 65536, /* of a CPU quantity */
 };
 
 /* What ZTUNNEL_WORKER_THREADS says. */
@@ -24,11 +24,11 @@ struct worker_wish {
 
 /* 0 stands for "not set" in the three quantities. */
 struct worker_inputs {
-	struct worker_wish wish;  /* ZTUNNEL_WORKER_THREADS */
-	uint32_t cpu_limit;       /* ZTUNNEL_CPU_LIMIT */
-	uint32_t request_cpus;    /* ZTUNNEL_RESOURCE_CPU_REQUEST, rounded up */
-	uint32_t limit_cpus;      /* ZTUNNEL_RESOURCE_CPU_LIMIT, rounded up */
-	uint32_t logical_cpus;    /* of this machine */
+	struct worker_wish wish; /* ZTUNNEL_WORKER_THREADS */
+	uint32_t cpu_limit;      /* ZTUNNEL_CPU_LIMIT */
+	uint32_t request_cpus;   /* ZTUNNEL_RESOURCE_CPU_REQUEST, rounded up */
+	uint32_t limit_cpus;     /* ZTUNNEL_RESOURCE_CPU_LIMIT, rounded up */
+	uint32_t logical_cpus;   /* of this machine */
 };
 
 /* 1..WORKERS_MAX. */
