@@ -239,8 +239,15 @@ def fuzz_one(program, seconds):
     return name, status == 0, path, executions.group(1) if executions else "?", found
 
 
+def fuzz_targets():
+    """The targets that tests/fuzz/meson.build registers, as ninja names them."""
+    listing = subprocess.run(["ninja", "-C", FUZZ[0], "-t", "targets", "all"], cwd=ROOT,
+                             stdout=subprocess.PIPE, check=False)
+    return sorted(set(re.findall(r"^(tests/fuzz/fuzz_\w+):", listing.stdout.decode(), re.M)))
+
+
 def stage_fuzz(results):
-    if not build(results, *FUZZ):
+    if not configure(results, *FUZZ) or not build(results, *FUZZ, targets=fuzz_targets() or ["tidy-selftest"]):
         return
     sources = {pathlib.Path(n).stem for n in tracked("tests/fuzz/fuzz_*.c")}
     programs = [pathlib.Path(p) for p in sorted(glob.glob(str(ROOT / FUZZ[0] / "tests/fuzz/fuzz_*")))
