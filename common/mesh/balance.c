@@ -15,7 +15,7 @@ uint64_t dice_roll(uint64_t *dice)
 
 uint64_t dice_below(uint64_t *dice, uint64_t bound)
 {
-	return (uint64_t)(((unsigned __int128)dice_roll(dice) * bound) >> 64);
+	return dice_roll(dice) % bound;
 }
 
 /* 0 if the endpoint cannot take this port (contract 7.3 "Port", and the eligibility per use). */

@@ -33,7 +33,7 @@ MUST_CHECK enum err balance_pick(const struct balance_query *q, struct balance_p
 
 /* The next number of a sequence that starts at the caller's dice. */
 uint64_t dice_roll(uint64_t *dice);
-/* A number below bound (> 0), each alike to within 2^-64 of bound. */
+/* A number below bound (> 0), each alike to within bound / 2^64. */
 uint64_t dice_below(uint64_t *dice, uint64_t bound);
 
 #endif

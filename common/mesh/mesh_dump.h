@@ -16,5 +16,7 @@ void mesh_dump_workloads(const struct mesh *m, struct json_write *w); /* sorted 
 void mesh_dump_services(const struct mesh *m, struct json_write *w);  /* sorted by hostname */
 void mesh_dump_policies(const struct mesh *m, struct json_write *w); /* sorted by namespace, name */
 void mesh_dump_staged(const struct mesh *m, struct json_write *w);
+/* What the local file said, in its own form: reading it back gives the same mesh. */
+void mesh_dump_static(const struct mesh *m, struct json_write *w);
 
 #endif
