@@ -180,10 +180,7 @@ def meson_tests(results, folder, suites=(), wrapper=()):
 # ---- the stages ---------------------------------------------------------------------------------
 
 def stage_lint(results):
-    sources = tracked("*.c", "*.h")
-    if sources:
-        check(results, "clang-format", ["clang-format", "--dry-run", "--Werror"] + sources)
-    for tool in ("layers", "banned", "lengths", "glossary", "licence", "compatibility", "selftest"):
+    for tool in ("format", "layers", "banned", "lengths", "glossary", "licence", "compatibility", "selftest"):
         check(results, tool, [PYTHON, "tests/tidy/%s.py" % tool])
     scripts = [n for n in tracked("tests/*", ".ci/*") if is_shell(ROOT / n)]
     check(results, "shellcheck", ["shellcheck", "-x"] + scripts)

@@ -9,6 +9,7 @@ import unittest
 
 import banned
 import compatibility
+import format as formatting
 import glossary
 import layers
 import lengths
@@ -122,6 +123,17 @@ class Lengths(unittest.TestCase):
     def test_a_file_of_901_lines_is_refused_unless_it_says_why(self):
         self.assertIn("901 lines", self.check("\n" * 901))
         self.assertEqual("", self.check("\n" * 901, {("common/base/x.c", "*")}))
+
+
+class Format(unittest.TestCase):
+    def test_a_file_that_clang_format_would_change_is_named(self):
+        with tempfile.TemporaryDirectory() as folder:
+            root = pathlib.Path(folder)
+            (root / ".clang-format").write_text(tree.read(".clang-format"), encoding="utf-8")
+            (root / "bad.c").write_text("int  f( void ){return 1;}\n", encoding="utf-8")
+            (root / "good.c").write_text("int f(void);\n", encoding="utf-8")
+            self.assertIn("bad.c:1", said(formatting.problems(root, ["bad.c", "good.c"])))
+            self.assertEqual([], formatting.problems(root, ["good.c"]))
 
 
 class Glossary(unittest.TestCase):
