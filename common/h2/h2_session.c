@@ -163,10 +163,8 @@ static enum err cause_of_fatal(ssize_t rv)
 	switch (rv) {
 	case NGHTTP2_ERR_NOMEM: return ERR_MEMORY;
 	case NGHTTP2_ERR_FLOODED:
-	case NGHTTP2_ERR_TOO_MANY_SETTINGS: return ERR_H2_FLOOD;
-	case NGHTTP2_ERR_BAD_CLIENT_MAGIC: return ERR_H2;
-	default:
-		return ERR_H2_FLOOD; /* too many CONTINUATIONs: it has no name in this version's header */
+	case NGHTTP2_ERR_TOO_MANY_CONTINUATIONS: return ERR_H2_FLOOD;
+	default: return ERR_H2;
 	}
 }
 
