@@ -26,6 +26,8 @@ JOBS = os.cpu_count() or 2
 FUZZ_SECONDS = int(os.environ.get("FUZZ_SECONDS", "30"))
 PYTHON = "/usr/bin/python3"  # Debian's modules live with Debian's interpreter
 SHOWN_LINES = 60
+SHOWN_COLUMNS = 300
+NINJA_STEP = re.compile(r"\[\d+/\d+\] ")
 # Sanitizers want the small address space they were built for.
 NO_RANDOM = ["setarch", platform.machine(), "-R"]
 SANITIZER_ENV = {
@@ -81,7 +83,8 @@ def run(name, command, timeout=600, env=None):
 
 
 def show_end(path):
-    lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
+    text = path.read_text(encoding="utf-8", errors="replace")
+    lines = [line[:SHOWN_COLUMNS] for line in text.splitlines() if not NINJA_STEP.match(line)]
     if len(lines) > SHOWN_LINES:
         print("      ... the end of %s:" % path.relative_to(ROOT))
     for line in lines[-SHOWN_LINES:]:
@@ -96,6 +99,17 @@ def check(results, name, command, timeout=600, env=None):
     if status != 0:
         show_end(path)
     return status == 0
+
+
+def prepare(results, name, command, timeout=600, env=None):
+    """One command that has to work before anything is tested; counted only when it does not."""
+    status, path, seconds = run(name, command, timeout, env)
+    if status == 0:
+        print("   done %s  %.1f s" % (name, seconds), flush=True)
+        return True
+    results.add(name, False, "%.1f s" % seconds)
+    show_end(path)
+    return False
 
 
 def tracked(*patterns):
@@ -119,8 +133,8 @@ def configure(results, folder, options, compiler):
     if (ROOT / folder / "build.ninja").exists():
         return True
     name = "setup-" + folder.replace("/", "-")
-    return check(results, name, ["meson", "setup", folder] + options + wolfssl_option(),
-                 env={"CC": compiler})
+    return prepare(results, name, ["meson", "setup", folder] + options + wolfssl_option(),
+                   env={"CC": compiler})
 
 
 def build(results, folder, options, compiler, targets=()):
@@ -128,7 +142,7 @@ def build(results, folder, options, compiler, targets=()):
     if not configure(results, folder, options, compiler):
         return False
     name = "build-" + folder.replace("/", "-")
-    return check(results, name, ["ninja", "-C", folder, "-j%d" % JOBS] + list(targets), timeout=1200)
+    return prepare(results, name, ["ninja", "-C", folder, "-j%d" % JOBS, "-k0"] + list(targets), timeout=1200)
 
 
 GCC = ("build", [], "gcc")
