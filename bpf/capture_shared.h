@@ -62,14 +62,14 @@ struct capture_pod {
 	__u32 id;
 };
 
-enum capture_guard { CAPTURE_GUARD_OFF, CAPTURE_GUARD_COUNT, CAPTURE_GUARD_ENFORCE };
+enum capture_guard_mode { CAPTURE_GUARD_OFF, CAPTURE_GUARD_COUNT, CAPTURE_GUARD_ENFORCE };
 
 /* Per pod settings of the programs in its namespace. */
 struct capture_cfg {
 	__u32 flags;
 	__u32 id;
 	__u32 workers; /* 1..CAPTURE_WORKERS_MAX */
-	__u32 guard;   /* enum capture_guard */
+	__u32 guard;   /* enum capture_guard_mode */
 };
 
 /* A socket of the proxy, recognised by holding this storage; only a holder of the map can create it. */

@@ -25,7 +25,7 @@ enum {
 /* A pod as some source of enrollment wants it; all texts borrowed, none NULL. */
 struct pod_wanted {
 	const char *uid; /* identifies the pod across changes */
-	const char *name, *namespace_, *service_account, *trust_domain;
+	const char *name, *namespace, *service_account, *trust_domain;
 	const char *netns; /* absolute path, or a name under /run/netns */
 	uint32_t flags;    /* STEWARD_POD_* */
 };
@@ -35,7 +35,7 @@ struct pod {
 	struct list link;         /* private to the table */
 	uint32_t id;              /* unique in this process, never reused */
 	uint32_t flags;           /* STEWARD_POD_* */
-	const char *uid, *name, *namespace_, *service_account, *trust_domain;
+	const char *uid, *name, *namespace, *service_account, *trust_domain;
 	const char *identity; /* "spiffe://<trust domain>/ns/<namespace>/sa/<service account>" */
 	const char *netns;    /* as it was named to us */
 	struct steward_pod enrolled; /* cookie, namespace, addresses, listeners */
