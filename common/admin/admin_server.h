@@ -42,9 +42,10 @@ typedef void admin_page_fn(void *arg, const struct h1_request *req, struct http1
 typedef void admin_section_fn(void *arg, struct json_write *w);
 
 struct admin_options {
-	const char *product;            /* heading of the index; borrowed for good */
-	const char *log_filter_default; /* what "reset" of /logging goes back to; borrowed for good */
-	void (*quit)(void *arg);        /* /quitquitquit: begin the same drain as SIGTERM */
+	const char *product; /* heading of the index; borrowed for good */
+	const char
+		*log_filter_default; /* what "reset" of /logging goes back to; borrowed for good */
+	void (*quit)(void *arg);     /* /quitquitquit: begin the same drain as SIGTERM */
 	void *quit_arg;
 	struct metrics_shard *shard; /* of the thread that will serve; NULL: count nothing */
 };
@@ -74,7 +75,8 @@ struct metrics_serving {
 };
 /* /metrics and /stats/prometheus. Errs: ERR_SYSTEM */
 MUST_CHECK enum err metrics_server_start(struct loop *loop, const struct endpoint *ep,
-                                         struct metrics_serving *m, struct http1_server **ret_server);
+                                         struct metrics_serving *m,
+                                         struct http1_server **ret_server);
 http1_handler_fn metrics_handle; /* arg: struct metrics_serving */
 
 /* /healthz/ready. The port is shared, so that every worker may have one. Errs: ERR_SYSTEM */
@@ -82,7 +84,7 @@ MUST_CHECK enum err ready_server_start(struct loop *loop, const struct endpoint 
                                        struct ready *ready, struct http1_server **ret_server);
 http1_handler_fn ready_handle; /* arg: struct ready */
 
-/* The wildcard address of a port: [::] when ipv6 and this machine has it, else 0.0.0.0 (contract 1.1). */
+/* Every address of this machine, IPv6 too with ipv6 where there is any (contract 1.1); for the two above. */
 struct endpoint admin_wildcard(uint16_t port, bool ipv6);
 
 #endif

@@ -13,15 +13,18 @@
 #include "common/admin/h1_request.h"
 #include "common/base/buf.h"
 #include "common/base/err.h"
-#include "common/base/netaddr.h"
 #include "common/io/loop.h"
 
 enum {
-	HTTP1_CONNS_MAX = 64,           /* per server; the longest idle one makes room */
-	HTTP1_HEADER_TIMEOUT_MS = 2000, /* contract 11.1: from the first wait for a request to its end */
+	HTTP1_CONNS_MAX = 64, /* per server; the longest idle one makes room */
+	HTTP1_HEADER_TIMEOUT_MS =
+		2000, /* contract 11.1: from the first wait for a request to its end */
 	HTTP1_IDLE_TIMEOUT_MS = 75000,  /* between requests: more than a scraper's interval */
 	HTTP1_WRITE_TIMEOUT_MS = 30000, /* for a whole answer to be taken */
 	HTTP1_BODY_LEN_MAX = 256 * 1024 * 1024,
+	HTTP1_LINGER_MS =
+		1000, /* after an answer that ends the connection, for the peer to read it */
+	HTTP1_ACCEPT_PAUSE_MS = 100, /* after accept failed (EMFILE and its like) */
 	HTTP1_LISTENERS_MAX = 2,
 };
 
@@ -40,25 +43,20 @@ struct http1_server_options {
 	const char *name; /* "admin": for log lines; literal */
 	http1_handler_fn *handler;
 	void *arg;
-	bool local_host_only;         /* refuse a Host that is not of this machine (DNS rebinding): 403 */
-	unsigned int conns_max;       /* 0: HTTP1_CONNS_MAX */
-	uint32_t header_timeout_ms;   /* 0: HTTP1_HEADER_TIMEOUT_MS */
-	uint32_t idle_timeout_ms;     /* 0: HTTP1_IDLE_TIMEOUT_MS */
-	uint32_t write_timeout_ms;    /* 0: HTTP1_WRITE_TIMEOUT_MS */
-	void (*on_refused)(void *arg); /* a connection was cut because of conns_max; or NULL */
+	bool local_host_only;   /* refuse a Host that is not of this machine (DNS rebinding): 403 */
+	unsigned int conns_max; /* 0: HTTP1_CONNS_MAX */
+	uint32_t header_timeout_ms; /* 0: HTTP1_HEADER_TIMEOUT_MS */
+	uint32_t idle_timeout_ms;   /* 0: HTTP1_IDLE_TIMEOUT_MS */
+	uint32_t write_timeout_ms;  /* 0: HTTP1_WRITE_TIMEOUT_MS */
+	/* A connection was refused or cut because there were conns_max already; or NULL. */
+	void (*on_refused)(void *arg);
 };
 
 struct http1_server;
 
-/*
- * A listening TCP socket. v6 wildcard addresses take IPv4 as well. share: SO_REUSEPORT, for one per worker.
- * Errs: ERR_SYSTEM, errno tells
- */
-MUST_CHECK enum err http1_listen(const struct endpoint *ep, bool share, int *ret_fd);
-
 /* Serve on the loop of the calling thread. */
 struct http1_server *http1_server_new(struct loop *loop, const struct http1_server_options *opt);
-/* Accept on fd, which is then the server's. At most HTTP1_LISTENERS_MAX. */
+/* Accept on fd (of io/listener), which is then the server's. At most HTTP1_LISTENERS_MAX. */
 void http1_server_start(struct http1_server *s, int fd);
 /*
  * Stop accepting and close all connections; answers in flight are cut off. Takes some turns of the loop: the
