@@ -136,7 +136,7 @@ static const char *intern_joined(struct mesh *m, const char *const *parts, size_
 
 void mesh_add_workload(struct mesh *m, struct workload *w)
 {
-	/* docs/decisions/local-file-defaults.md: what WDS means by empty (contract 3.7) */
+	/* docs/decisions/0007-local-file-defaults.md: what WDS means by empty (contract 3.7) */
 	if (w->trust_domain[0] == '\0')
 		w->trust_domain = "cluster.local";
 	else
