@@ -32,8 +32,8 @@ static IMB_MGR *mgr;
 static size_t aead_size(enum tls_aead_provider provider)
 {
 	const size_t head = offsetof(struct tls_aead, u);
-	const size_t body = provider == TLS_AEAD_IPSEC_MB ? sizeof(struct gcm_key_data)
-	                                                  : sizeof(Aes);
+	const size_t body =
+		provider == TLS_AEAD_IPSEC_MB ? sizeof(struct gcm_key_data) : sizeof(Aes);
 
 	return (head + body + AEAD_ALIGN - 1) / AEAD_ALIGN * AEAD_ALIGN;
 }
@@ -92,9 +92,11 @@ static bool mb_open(struct tls_aead *a, const uint8_t *nonce, struct span aad, u
 	uint8_t tag[TLS_AEAD_TAG], differs = 0;
 
 	if (a->key_len == 16)
-		IMB_AES128_GCM_DEC(mgr, &a->u.gcm, &c, p, p, n, nonce, aad.p, aad.n, tag, sizeof(tag));
+		IMB_AES128_GCM_DEC(mgr, &a->u.gcm, &c, p, p, n, nonce, aad.p, aad.n, tag,
+		                   sizeof(tag));
 	else
-		IMB_AES256_GCM_DEC(mgr, &a->u.gcm, &c, p, p, n, nonce, aad.p, aad.n, tag, sizeof(tag));
+		IMB_AES256_GCM_DEC(mgr, &a->u.gcm, &c, p, p, n, nonce, aad.p, aad.n, tag,
+		                   sizeof(tag));
 	for (size_t i = 0; i < sizeof(tag); i++)
 		differs |= (uint8_t)(tag[i] ^ p[n + i]);
 	return differs == 0;

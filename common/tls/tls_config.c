@@ -48,7 +48,7 @@ struct reason {
 };
 
 static enum err explain(const struct reason *why, enum err e, const char *fmt, ...)
-        __attribute__((format(printf, 3, 4)));
+	__attribute__((format(printf, 3, 4)));
 
 static enum err explain(const struct reason *why, enum err e, const char *fmt, ...)
 {
@@ -114,7 +114,8 @@ static enum err read_certs(struct span pem, const char *what, struct cert *to, u
 	enum err e;
 
 	if (pem.n > PEM_TEXT_MAX)
-		return explain(why, ERR_PARSE, "the %s is longer than %d octets", what, PEM_TEXT_MAX);
+		return explain(why, ERR_PARSE, "the %s is longer than %d octets", what,
+		               PEM_TEXT_MAX);
 	for (;;) {
 		e = pem_next(&pem, &block);
 		if (e == ERR_EOF)
@@ -164,7 +165,8 @@ static enum err read_material(struct tls_config *c, const struct tls_material *m
 	char when[STR_TIME_MAX];
 	enum err e;
 
-	e = read_certs(m->chain_pem, "certificate chain", c->chain, TLS_CHAIN_MAX, &c->chain_len, why);
+	e = read_certs(m->chain_pem, "certificate chain", c->chain, TLS_CHAIN_MAX, &c->chain_len,
+	               why);
 	if (e != ERR_OK)
 		return e;
 	c->roots = calloc(ROOTS_MAX, sizeof(*c->roots));
@@ -192,7 +194,8 @@ static enum err load_own(WOLFSSL_CTX *ctx, const struct tls_material *m, const s
 	if (m->key_pem.n > PEM_TEXT_MAX ||
 	    wolfSSL_CTX_use_PrivateKey_buffer(ctx, m->key_pem.p, (long)m->key_pem.n,
 	                                      WOLFSSL_FILETYPE_PEM) != WOLFSSL_SUCCESS)
-		return explain(why, ERR_PARSE, "the private key does not load: PKCS#8 or SEC1 PEM needed");
+		return explain(why, ERR_PARSE,
+		               "the private key does not load: PKCS#8 or SEC1 PEM needed");
 	if (wolfSSL_CTX_check_private_key(ctx) != WOLFSSL_SUCCESS)
 		return explain(why, ERR_TLS_BAD_SIGNATURE,
 		               "the private key is not that of the certificate");
@@ -206,21 +209,21 @@ static enum err load_trust(WOLFSSL_CTX *ctx, const struct tls_config *c, const s
 		const struct buf *der = &c->roots[i].der;
 
 		/* dates of a trust anchor are not judged: RFC 5280 6.1.1 d */
-		if (wolfSSL_CTX_load_verify_buffer_ex(ctx, der->p, (long)der->n,
-		                                      WOLFSSL_FILETYPE_ASN1, 0,
-		                                      WOLFSSL_LOAD_FLAG_DATE_ERR_OKAY) !=
-		    WOLFSSL_SUCCESS)
-			return explain(why, ERR_PARSE, "root %u of the bundle does not load as a CA",
-			               i + 1);
+		if (wolfSSL_CTX_load_verify_buffer_ex(
+			    ctx, der->p, (long)der->n, WOLFSSL_FILETYPE_ASN1, 0,
+			    WOLFSSL_LOAD_FLAG_DATE_ERR_OKAY) != WOLFSSL_SUCCESS)
+			return explain(why, ERR_PARSE,
+			               "root %u of the bundle does not load as a CA", i + 1);
 	}
-	wolfSSL_CTX_set_verify_depth(ctx, TLS_CHAIN_MAX);
+	/* one more than we accept, so that our own verification refuses it with the right alert */
+	wolfSSL_CTX_set_verify_depth(ctx, TLS_CHAIN_MAX + 1);
 	return ERR_OK;
 }
 
 static enum err load_options(WOLFSSL_CTX *ctx, bool pqc_only, const struct reason *why)
 {
-	static const int groups[] = {WOLFSSL_ECC_X25519, WOLFSSL_ECC_SECP256R1, WOLFSSL_ECC_SECP384R1,
-	                             WOLFSSL_X25519MLKEM768};
+	static const int groups[] = {WOLFSSL_ECC_X25519, WOLFSSL_ECC_SECP256R1,
+	                             WOLFSSL_ECC_SECP384R1, WOLFSSL_X25519MLKEM768};
 	const unsigned int count = sizeof(groups) / sizeof(groups[0]);
 	const unsigned int first = pqc_only ? count - 1 : 0;
 	int offered[sizeof(groups) / sizeof(groups[0])];
@@ -368,7 +371,7 @@ void tls_global_fini(void)
 
 const char *tls_provider(void)
 {
-	return tls_aead_best() == TLS_AEAD_IPSEC_MB
-	               ? "wolfSSL " LIBWOLFSSL_VERSION_STRING " + ipsec-mb"
-	               : "wolfSSL " LIBWOLFSSL_VERSION_STRING;
+	return tls_aead_best() == TLS_AEAD_IPSEC_MB ? "wolfSSL " LIBWOLFSSL_VERSION_STRING
+	                                              " + ipsec-mb"
+	                                            : "wolfSSL " LIBWOLFSSL_VERSION_STRING;
 }

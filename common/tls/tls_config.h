@@ -24,7 +24,7 @@ struct tls_material {
 	struct span chain_pem; /* leaf first, then intermediates */
 	struct span key_pem;   /* PKCS#8 or SEC1; wiped by its owner */
 	struct span roots_pem; /* one or several */
-	bool pqc_only;         /* COMPLIANCE_POLICY=pqc: X25519MLKEM768 and no other group (contract 5.2) */
+	bool pqc_only; /* COMPLIANCE_POLICY=pqc: X25519MLKEM768 and no other group (contract 5.2) */
 };
 
 struct tls_config; /* starts with a struct snapshot */

@@ -4,8 +4,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include <wolfssl/options.h>
 #include <wolfssl/error-ssl.h>
+#include <wolfssl/options.h>
 #include <wolfssl/ssl.h>
 #include <wolfssl/wolfcrypt/error-crypt.h>
 
@@ -25,7 +25,7 @@ struct tls_handshake {
 	size_t used;     /* octets taken from in */
 	size_t total;    /* octets taken in all steps */
 	struct buf *out; /* of this step */
-	enum err cause;  /* the first thing that went wrong, more exact than what the library says */
+	enum err cause; /* the first thing that went wrong, more exact than what the library says */
 	struct tls_traffic traffic;
 	bool have_client, have_server; /* secrets */
 	char *peer;                    /* not NULL: our verification accepted it */
@@ -122,7 +122,8 @@ static enum err of_handshake_error(const struct tls_handshake *h, int error)
 {
 	WOLFSSL_ALERT_HISTORY alerts;
 
-	if (wolfSSL_get_alert_history(h->ssl, &alerts) == WOLFSSL_SUCCESS && alerts.last_rx.code >= 0)
+	if (wolfSSL_get_alert_history(h->ssl, &alerts) == WOLFSSL_SUCCESS &&
+	    alerts.last_rx.code >= 0)
 		return ERR_TLS_ALERT;
 	switch (error) {
 	case NO_PEER_CERT: return ERR_TLS_NO_CERT;
@@ -139,10 +140,10 @@ static enum err judge(struct tls_handshake *h, const WOLFSSL_X509_STORE_CTX *sto
 {
 	struct span chain[TLS_CHAIN_MAX], identity;
 	struct tls_verify_rule rule = {
-	        .role = h->role,
-	        .now_s = clock_wall_s(),
-	        .expect = &h->expect,
-	        .trust_domain = span_str(tls_config_trust_domain(h->cfg)),
+		.role = h->role,
+		.now_s = clock_wall_s(),
+		.expect = &h->expect,
+		.trust_domain = span_str(tls_config_trust_domain(h->cfg)),
 	};
 	enum err e;
 

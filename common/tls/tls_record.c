@@ -23,8 +23,7 @@ static enum err expand(const struct tls_direction *d, const char *label, uint8_t
 	const struct span text = span_str(label);
 
 	if (wc_Tls13_HKDF_Expand_Label(out, (word32)n, d->secret, d->secret_len, prefix,
-	                               sizeof(prefix), text.p, (word32)text.n, NULL, 0,
-	                               hash) != 0)
+	                               sizeof(prefix), text.p, (word32)text.n, NULL, 0, hash) != 0)
 		return ERR_TLS;
 	return ERR_OK;
 }

@@ -32,18 +32,19 @@ enum tls_alert {
 };
 
 enum {
-	TLS_SECRET_MAX = 48,               /* SHA-384 */
-	TLS_INNER_MAX = 16384 + 1,         /* RFC 8446 5.2: plaintext, padding and content type */
-	TLS_KEY_RECORDS_SOFT = 1 << 23,    /* from here on a new key is due */
-	TLS_KEY_RECORDS_MAX = 1 << 24,     /* never seal more under one key; RFC 8446 5.5 allows 2^24.5 */
+	TLS_SECRET_MAX = 48,            /* SHA-384 */
+	TLS_INNER_MAX = 16384 + 1,      /* RFC 8446 5.2: plaintext, padding and content type */
+	TLS_KEY_RECORDS_SOFT = 1 << 23, /* from here on a new key is due */
+	TLS_KEY_RECORDS_MAX =
+		1 << 24, /* never seal more under one key; RFC 8446 5.5 allows 2^24.5 */
 };
 
 /* Embedded; fields are private. */
 struct tls_direction {
 	uint8_t secret[TLS_SECRET_MAX]; /* "application_traffic_secret_N" */
 	uint8_t iv[TLS_AEAD_NONCE];
-	uint8_t secret_len; /* 32: AES-128 and SHA-256; 48: AES-256 and SHA-384 */
-	uint64_t seq;       /* of the next record under this key */
+	uint8_t secret_len;   /* 32: AES-128 and SHA-256; 48: AES-256 and SHA-384 */
+	uint64_t seq;         /* of the next record under this key */
 	struct tls_aead *key; /* NULL while cool */
 };
 

@@ -10,8 +10,11 @@
 #include "common/tls/tls_record.h"
 
 enum {
-	IDLE_RECORDS_MAX = 32,    /* in a row without application bytes: padding, tickets, key updates */
-	MESSAGE_MAX = 32 * 1024,  /* octets of a message after the handshake; tickets carry a chain at worst */
+	IDLE_RECORDS_MAX =
+		32, /* in a row without application bytes: padding, tickets, key updates */
+	MESSAGE_MAX =
+		32 *
+		1024, /* octets of a message after the handshake; tickets carry a chain at worst */
 	MESSAGE_NEW_SESSION_TICKET = 4,
 	MESSAGE_KEY_UPDATE = 24,
 	MESSAGE_HEAD = 4,
@@ -26,17 +29,17 @@ struct tls_session {
 	struct tls_config *cfg;
 	struct tls_handshake *handshake; /* NULL once established */
 	struct tls_direction rx, tx;     /* valid once established */
-	struct buf message;              /* part of a message that spans records; nearly always empty */
+	struct buf message; /* part of a message that spans records; nearly always empty */
 	char *peer;
 	enum tls_role role;
-	enum err cause;          /* not OK: dead */
-	uint8_t idle_records;    /* see IDLE_RECORDS_MAX */
-	uint8_t alert_due;       /* enum tls_alert, when has_alert */
-	bool has_alert;          /* tell the peer why the session died */
-	bool update_due;         /* change our key */
-	bool ask_peer;           /* and have the peer change its own */
-	bool peer_closed;        /* close_notify came */
-	bool closed;             /* our close_notify was made */
+	enum err cause;       /* not OK: dead */
+	uint8_t idle_records; /* see IDLE_RECORDS_MAX */
+	uint8_t alert_due;    /* enum tls_alert, when has_alert */
+	bool has_alert;       /* tell the peer why the session died */
+	bool update_due;      /* change our key */
+	bool ask_peer;        /* and have the peer change its own */
+	bool peer_closed;     /* close_notify came */
+	bool closed;          /* our close_notify was made */
 };
 
 struct tls_session *tls_session_new(struct tls_config *cfg, enum tls_role role,
@@ -157,8 +160,8 @@ void tls_session_cool(struct tls_session *s)
 
 size_t tls_session_bytes(const struct tls_session *s)
 {
-	return sizeof(*s) + tls_aead_bytes(s->rx.key) + tls_aead_bytes(s->tx.key) +
-	       s->message.cap + (s->peer == NULL ? 0 : strlen(s->peer) + 1);
+	return sizeof(*s) + tls_aead_bytes(s->rx.key) + tls_aead_bytes(s->tx.key) + s->message.cap +
+	       (s->peer == NULL ? 0 : strlen(s->peer) + 1);
 }
 
 /* RFC 8446 4.6.1. We never resume: it only has to be well-formed. */
@@ -278,7 +281,8 @@ static enum err take_inner(struct tls_session *s, const struct tls_record_inner 
 	return refuse(s, TLS_ALERT_UNEXPECTED_MESSAGE);
 }
 
-enum err tls_session_open(struct tls_session *s, uint8_t *record, size_t len, struct tls_opened *ret)
+enum err tls_session_open(struct tls_session *s, uint8_t *record, size_t len,
+                          struct tls_opened *ret)
 {
 	struct tls_opened opened = {.kind = TLS_OPENED_NOTHING};
 	enum tls_alert alert = TLS_ALERT_INTERNAL_ERROR;
@@ -338,7 +342,7 @@ static enum err put_record(struct tls_session *s, enum tls_content type, struct 
 static enum err put_alert(struct tls_session *s, uint8_t alert, struct buf *out)
 {
 	const uint8_t level =
-	        alert == TLS_ALERT_CLOSE_NOTIFY ? ALERT_LEVEL_WARNING : ALERT_LEVEL_FATAL;
+		alert == TLS_ALERT_CLOSE_NOTIFY ? ALERT_LEVEL_WARNING : ALERT_LEVEL_FATAL;
 	const uint8_t content[ALERT_LEN] = {level, alert};
 
 	return put_record(s, TLS_CONTENT_ALERT, span_of(content, sizeof(content)), out);

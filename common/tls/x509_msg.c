@@ -3,7 +3,10 @@
 
 #include "common/tls/der_msg.h"
 
-#define OID(...) {(const uint8_t[]){__VA_ARGS__}, sizeof((const uint8_t[]){__VA_ARGS__})}
+#define OID(...)                                                                       \
+	{                                                                              \
+		(const uint8_t[]){__VA_ARGS__}, sizeof((const uint8_t[]){__VA_ARGS__}) \
+	}
 
 static const struct span oid_basic_constraints = OID(0x55, 0x1d, 0x13);
 static const struct span oid_key_usage = OID(0x55, 0x1d, 0x0f);
@@ -92,10 +95,10 @@ static const struct {
 	const struct span *oid;
 	void (*read)(struct rd *r, struct x509_facts *f);
 } readers[] = {
-        {&oid_basic_constraints, read_basic_constraints},
-        {&oid_key_usage, read_key_usage},
-        {&oid_ext_key_usage, read_ext_key_usage},
-        {&oid_subject_alt_name, read_subject_alt_name},
+	{&oid_basic_constraints, read_basic_constraints},
+	{&oid_key_usage, read_key_usage},
+	{&oid_ext_key_usage, read_ext_key_usage},
+	{&oid_subject_alt_name, read_subject_alt_name},
 };
 
 /* One Extension; seen has a bit for each of readers[]. */
@@ -132,7 +135,8 @@ static void read_tbs(struct rd *r, struct x509_facts *f)
 	if (!span_eq(der_get(&version, DER_INTEGER), span_of("\x02", 1)) || rd_left(&version) != 0)
 		rd_fail(r);
 	f->serial = der_get(r, DER_INTEGER);
-	(void)der_get(r, DER_SEQUENCE); /* signature algorithm: wolfSSL compares it with the outer */
+	(void)der_get(r,
+	              DER_SEQUENCE); /* signature algorithm: wolfSSL compares it with the outer */
 	f->issuer = der_whole(r, DER_SEQUENCE);
 	validity = rd_of(der_get(r, DER_SEQUENCE));
 	f->not_before = der_time(&validity);

@@ -52,12 +52,12 @@ struct x509_spec {
 	struct span spki;
 	int64_t not_before, not_after;
 	bool is_ca;
-	bool no_key_usage;               /* leave the extension out */
-	bool no_digital_signature;       /* leave that bit out of it */
-	bool ext_server, ext_client;     /* EKU; neither: the extension is left out */
-	const struct span *uris;         /* subjectAltName; none: the extension is left out */
+	bool no_key_usage;           /* leave the extension out */
+	bool no_digital_signature;   /* leave that bit out of it */
+	bool ext_server, ext_client; /* EKU; neither: the extension is left out */
+	const struct span *uris;     /* subjectAltName; none: the extension is left out */
 	unsigned int uri_count;
-	const char *dns;                 /* one more name of another kind, or NULL */
+	const char *dns; /* one more name of another kind, or NULL */
 };
 
 /* Append a TBSCertificate that will be signed with ecdsa-with-SHA256. Failure shows in buf_status. */

@@ -1,0 +1,201 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "tests/unit/common/tls/test_pki.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "common/base/clock.h"
+#include "common/base/rand.h"
+#include "common/tls/pem_msg.h"
+
+enum {
+	INTERMEDIATES_MAX = 6,
+	HOUR_S = 3600,
+	SERIAL_LEN = 16,
+};
+
+#define MUST(e) must((e), __LINE__)
+
+static void must(enum err e, int line)
+{
+	if (e == ERR_OK)
+		return;
+	(void)fprintf(stderr, "test_pki.c:%d: %s\n", line, err_info(e)->name);
+	abort();
+}
+
+static void make_serial(uint8_t serial[SERIAL_LEN])
+{
+	rand_system_bytes(serial, SERIAL_LEN);
+	serial[0] = (uint8_t)((serial[0] & 0x7f) | 1);
+}
+
+static void ca_issue(struct test_pki *ca, struct test_pki *signer, const char *common_name)
+{
+	uint8_t serial[SERIAL_LEN];
+	struct buf spki;
+	struct x509_spec spec = {
+		.serial = span_of(serial, sizeof(serial)),
+		.not_before = clock_wall_s() - TEST_PKI_DAY_S,
+		.not_after = clock_wall_s() + 30 * TEST_PKI_DAY_S,
+		.is_ca = true,
+	};
+
+	make_serial(serial);
+	buf_init(&ca->name, X509_DER_MAX);
+	buf_init(&ca->der, X509_DER_MAX);
+	buf_init(&ca->pem, PEM_TEXT_MAX);
+	buf_init(&spki, X509_DER_MAX);
+	MUST(tls_key_new(&ca->key));
+	MUST(tls_key_put_spki(ca->key, &spki));
+	x509_put_name(&ca->name, "culvert test", common_name);
+	spec.subject = buf_span(&ca->name);
+	spec.issuer = buf_span(signer == NULL ? &ca->name : &signer->name);
+	spec.spki = buf_span(&spki);
+	MUST(tls_key_issue(signer == NULL ? ca->key : signer->key, &spec, &ca->der));
+	pem_put(&ca->pem, "CERTIFICATE", buf_span(&ca->der));
+	MUST(buf_status(&ca->pem));
+	buf_fini(&spki);
+}
+
+void test_pki_init(struct test_pki *pki, const char *common_name)
+{
+	ca_issue(pki, NULL, common_name);
+}
+
+void test_pki_fini(struct test_pki *pki)
+{
+	tls_key_free(pki->key);
+	buf_fini(&pki->name);
+	buf_fini(&pki->der);
+	buf_fini(&pki->pem);
+}
+
+/* The leaf with the root's names, serial and signature pasted in. */
+static void issue_clone(struct test_pki *pki, struct x509_spec *spec, struct buf *der)
+{
+	struct x509_facts root;
+	struct buf tbs;
+
+	MUST(x509_parse(buf_span(&pki->der), &root));
+	spec->subject = root.subject;
+	spec->issuer = root.issuer;
+	spec->serial = root.serial;
+	buf_init(&tbs, X509_DER_MAX);
+	x509_put_tbs(&tbs, spec);
+	x509_put_signed(der, buf_span(&tbs), root.signature);
+	MUST(buf_status(der));
+	buf_fini(&tbs);
+}
+
+static void issue_leaf(struct test_pki *root, struct test_pki *signer, const struct test_leaf *leaf,
+                       struct tls_key *key, struct buf *der)
+{
+	uint8_t serial[SERIAL_LEN];
+	struct span uris[3];
+	struct buf spki, name;
+	struct x509_spec spec = {
+		.serial = span_of(serial, sizeof(serial)),
+		.issuer = buf_span(&signer->name),
+		.not_before = clock_wall_s() +
+	                      (leaf->not_before_in_s != 0 ? leaf->not_before_in_s : -HOUR_S),
+		.not_after = clock_wall_s() +
+	                     (leaf->not_after_in_s != 0 ? leaf->not_after_in_s : TEST_PKI_DAY_S),
+		.is_ca = leaf->is_ca,
+		.no_key_usage = leaf->no_key_usage,
+		.no_digital_signature = leaf->no_digital_signature,
+		.ext_server = !leaf->no_ext && (leaf->ext_server || !leaf->ext_client),
+		.ext_client = !leaf->no_ext && (leaf->ext_client || !leaf->ext_server),
+		.uris = uris,
+		.dns = leaf->dns,
+	};
+
+	make_serial(serial);
+	buf_init(&spki, X509_DER_MAX);
+	buf_init(&name, X509_DER_MAX);
+	MUST(tls_key_put_spki(key, &spki));
+	x509_put_name(&name, NULL, NULL);
+	spec.subject = buf_span(&name);
+	spec.spki = buf_span(&spki);
+	while (spec.uri_count < 3 && leaf->uris[spec.uri_count] != NULL) {
+		uris[spec.uri_count] = span_str(leaf->uris[spec.uri_count]);
+		spec.uri_count++;
+	}
+	if (leaf->raw_uri != NULL)
+		uris[spec.uri_count++] = span_of(leaf->raw_uri, leaf->raw_uri_len);
+	if (leaf->clone_root)
+		issue_clone(root, &spec, der);
+	else
+		MUST(tls_key_issue(signer->key, &spec, der));
+	buf_fini(&spki);
+	buf_fini(&name);
+}
+
+void test_pki_issue(struct test_pki *pki, const struct test_leaf *leaf, struct test_material *ret)
+{
+	struct test_pki middle[INTERMEDIATES_MAX];
+	struct test_pki *signer = pki;
+	struct tls_key *key;
+	struct buf der;
+
+	buf_init(&ret->chain, PEM_TEXT_MAX);
+	buf_init(&ret->key, PEM_TEXT_MAX);
+	buf_init(&ret->roots, PEM_TEXT_MAX);
+	buf_init(&der, X509_DER_MAX);
+	if (leaf->intermediates > INTERMEDIATES_MAX)
+		abort();
+	for (unsigned int i = 0; i < leaf->intermediates; i++) {
+		char name[32];
+
+		(void)snprintf(name, sizeof(name), "intermediate %u", i);
+		ca_issue(&middle[i], signer, name);
+		signer = &middle[i];
+	}
+	MUST(tls_key_new(&key));
+	issue_leaf(pki, signer, leaf, key, &der);
+	pem_put(&ret->chain, "CERTIFICATE", buf_span(&der));
+	for (unsigned int i = leaf->intermediates; i-- > 0 && !leaf->hide_intermediates;)
+		buf_put(&ret->chain, buf_span(&middle[i].pem));
+	MUST(buf_status(&ret->chain));
+	MUST(tls_key_put_pem(key, &ret->key));
+	buf_put(&ret->roots, buf_span(&pki->pem));
+	MUST(buf_status(&ret->roots));
+	for (unsigned int i = 0; i < leaf->intermediates; i++)
+		test_pki_fini(&middle[i]);
+	tls_key_free(key);
+	buf_fini(&der);
+}
+
+void test_material_fini(struct test_material *m)
+{
+	buf_fini(&m->chain);
+	buf_wipe_fini(&m->key);
+	buf_fini(&m->roots);
+}
+
+struct tls_material test_material_view(const struct test_material *m)
+{
+	return (struct tls_material){
+		.chain_pem = buf_span(&m->chain),
+		.key_pem = buf_span(&m->key),
+		.roots_pem = buf_span(&m->roots),
+	};
+}
+
+struct tls_config *test_pki_config(struct test_pki *pki, const char *identity)
+{
+	struct test_leaf leaf = {.uris = {identity}};
+	struct test_material m;
+	struct tls_material view;
+	struct tls_config *cfg = NULL;
+	char why[200];
+
+	test_pki_issue(pki, &leaf, &m);
+	view = test_material_view(&m);
+	if (tls_config_new(&view, &cfg, why, sizeof(why)) != ERR_OK) {
+		(void)fprintf(stderr, "test_pki_config: %s\n", why);
+		abort();
+	}
+	test_material_fini(&m);
+	return cfg;
+}
