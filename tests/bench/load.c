@@ -61,6 +61,7 @@ struct load {
 	uint64_t completed;
 	uint64_t bytes;
 	bool is_counting;
+	bool is_ending; /* upload: no more bytes, only the end */
 	struct load_histogram latency;
 	struct load_cpu cpu_before;
 	struct load_cpu cpu_after;
@@ -203,10 +204,17 @@ static void pingpong_receive(struct load *l, struct load_conn *c)
 
 static void upload_send(struct load *l, struct load_conn *c)
 {
-	ssize_t sent = send(c->fd, l->chunk, LOAD_CHUNK_SIZE, MSG_NOSIGNAL);
+	static const unsigned char end = LOAD_END;
+	const void *bytes = l->is_ending ? &end : l->chunk;
+	ssize_t sent =
+		send(c->fd, bytes, l->is_ending ? sizeof(end) : LOAD_CHUNK_SIZE, MSG_NOSIGNAL);
 
-	if (sent < 0 && errno != EAGAIN)
+	if (sent < 0 && errno == EAGAIN)
+		return;
+	if (sent < 0)
 		conn_fail(l, c, "sending");
+	else if (l->is_ending)
+		conn_watch(l, c, EPOLLIN);
 }
 
 static void upload_receipt(struct load *l, struct load_conn *c)
@@ -366,16 +374,13 @@ static void load_count_to_here(struct load *l)
 	l->is_counting = false;
 }
 
-/* The last byte counts where it arrives: shut down, then wait for every receipt. */
+/* The last byte counts where it arrives: say so, then wait for every receipt. */
 static void load_collect_receipts(struct load *l)
 {
 	uint64_t first_ns = UINT64_MAX;
 	uint64_t last_ns = 0;
 
-	for (unsigned int i = 0; i < l->conn_count; i++) {
-		(void)shutdown(l->conns[i].fd, SHUT_WR);
-		conn_watch(l, &l->conns[i], EPOLLIN);
-	}
+	l->is_ending = true;
 	while (l->done_count < l->conn_count)
 		if (!load_turn(l, DRAIN_TIMEOUT_MS))
 			load_die("only %u of %u receivers reported", l->done_count, l->conn_count);

@@ -136,12 +136,12 @@ static bool conn_receive(struct server *s, struct server_conn *c)
 
 	if (got < 0)
 		return errno == EAGAIN;
-	if (got == 0) {
-		if (c->hello.mode == LOAD_UPLOAD)
-			(void)send(c->fd, &c->receipt, sizeof(c->receipt), MSG_NOSIGNAL);
+	if (got == 0)
 		return false;
-	}
 	conn_count(c, (size_t)got);
+	if (c->hello.mode == LOAD_UPLOAD && s->chunk[got - 1] == LOAD_END)
+		return send(c->fd, &c->receipt, sizeof(c->receipt), MSG_NOSIGNAL) ==
+		       sizeof(c->receipt);
 	return c->response_len == 0 || conn_send(s, c);
 }
 

@@ -16,7 +16,7 @@
 #include <sys/types.h>
 
 enum load_mode {
-	LOAD_UPLOAD = 'U',   /* client sends, shuts down, gets a struct load_receipt */
+	LOAD_UPLOAD = 'U',   /* client sends zeros, then LOAD_END, gets a struct load_receipt */
 	LOAD_DOWNLOAD = 'D', /* server sends until the client closes */
 	LOAD_PINGPONG = 'P', /* the server answers every whole message with one as long */
 	LOAD_CHURN = 'C',    /* the ready byte is the whole answer; the server closes */
@@ -25,6 +25,7 @@ enum load_mode {
 
 enum {
 	LOAD_READY = 'r',
+	LOAD_END = 'e',               /* not a half-close: not every proxy of TLS passes one on */
 	LOAD_CHUNK_SIZE = 256 * 1024, /* of one send or receive in bulk */
 	LOAD_MESSAGE_MAX = 64 * 1024, /* longest message of a ping-pong */
 	LOAD_PIDS_MAX = 16,

@@ -100,19 +100,20 @@ class Place:
         s.listen(backlog)
         return s
 
-    def wait_listening(self, port, timeout=20):
-        """Waits until some program of the place listens on a TCP port."""
+    def is_listening(self, port):
+        """Whether some program of the place listens on a TCP port."""
         wanted = f":{port:04X}"
-        def listening():
-            with self.entered():
-                for table in ("tcp", "tcp6"):
-                    with open(f"/proc/thread-self/net/{table}", encoding="ascii") as f:
-                        for line in f:
-                            fields = line.split()
-                            if fields[3] == "0A" and fields[1].endswith(wanted):
-                                return True
-            return False
-        wait_until(listening, timeout, f"something in {self.name} listens on port {port}")
+        with self.entered():
+            for table in ("tcp", "tcp6"):
+                with open(f"/proc/thread-self/net/{table}", encoding="ascii") as f:
+                    for fields in map(str.split, f):
+                        if fields[3] == "0A" and fields[1].endswith(wanted):
+                            return True
+        return False
+
+    def wait_listening(self, port, timeout=20):
+        wait_until(lambda: self.is_listening(port), timeout,
+                   f"something in {self.name} listens on port {port}")
 
     def ip(self, *words):
         """Output of an `ip` command about the place."""
