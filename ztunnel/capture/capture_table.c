@@ -45,6 +45,16 @@ void capture_table_drop_pod(const struct capture_table *t, uint64_t cookie)
 	(void)bpf_map_delete_elem(t->pods, &cookie);
 }
 
+size_t capture_table_pods(const struct capture_table *t, uint64_t *out, size_t max)
+{
+	uint64_t *prev = NULL;
+	size_t n = 0;
+
+	while (n < max && bpf_map_get_next_key(t->pods, prev, &out[n]) == 0)
+		prev = &out[n++];
+	return n;
+}
+
 enum err capture_table_add_addr(const struct capture_table *t, const struct ip *ip, uint64_t cookie,
                                 char why[WHY_MAX])
 {

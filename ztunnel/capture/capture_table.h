@@ -33,6 +33,8 @@ MUST_CHECK enum err capture_table_add_pod(const struct capture_table *t, uint64_
                                           uint32_t flags, char why[WHY_MAX]);
 /* Idempotent. */
 void capture_table_drop_pod(const struct capture_table *t, uint64_t cookie);
+/* Cookies of captured pods, at most max; returns how many. */
+size_t capture_table_pods(const struct capture_table *t, uint64_t *out, size_t max);
 
 /* The node's processes reach these addresses past the proxy. Errs: ERR_SYSTEM */
 MUST_CHECK enum err capture_table_add_addr(const struct capture_table *t, const struct ip *ip,

@@ -32,7 +32,7 @@ struct spoof_port_entry;
 struct spoof_ports {
 	struct spoof_port_entry *slots; /* private: open addressing */
 	size_t cap, used, live;         /* private: power of two or 0; slots not empty; entries */
-	uint64_t dice;                  /* private */
+	uint64_t dice, hash_seed;       /* private */
 	uint16_t worker, workers;
 };
 

@@ -67,6 +67,7 @@ struct steward_options {
 	const char *node_netns; /* path of the node's network namespace; NULL: the caller's own */
 	uint32_t workers;       /* 1..STEWARD_WORKERS_MAX */
 	enum steward_guard guard;
+	bool guard_by_clsact; /* as before Linux 6.6, also where tcx is to be had */
 	struct steward_keepalive keepalive;
 };
 
@@ -81,8 +82,23 @@ struct steward;
  */
 MUST_CHECK enum err steward_start(const struct steward_options *opt, struct steward **ret_steward,
                                   char why[STEWARD_WHY_MAX]);
-/* Close our descriptors; everything stays pinned, so enrolled pods are closed, not open. */
+/*
+ * Ask nothing of it any more. Everything stays pinned, so enrolled pods are closed, not open. Turn the control thread's
+ * loop until steward_stopped(), then free.
+ */
 void steward_stop(struct steward *s);
+bool steward_stopped(const struct steward *s);
+void steward_free(struct steward *s);
+
+/* What capture did on this node since it was first started, over all processes. For metrics. */
+struct steward_counts {
+	uint64_t steered;                      /* connects of pods sent to the proxy */
+	uint64_t to_out, to_inplain, to_hbone; /* connections given to a listener */
+	uint64_t passed;                       /* probes, and the proxy's own to an application */
+	uint64_t refused;                      /* no proxy was there */
+	uint64_t guard_hits;                   /* SYNs that left, or would have, past the proxy */
+};
+void steward_counts(const struct steward *s, struct steward_counts *ret_counts);
 
 /* An enrolled pod. Immutable once handed out, but for the listeners, each of which one worker takes. */
 struct steward_pod {
@@ -117,7 +133,8 @@ struct steward_enroll_req {
 
 /*
  * Open listeners inside the namespace and capture it: inbound first, then outbound. Connections that exist
- * are not touched. A namespace which an earlier process had captured is taken over.
+ * are not touched. A namespace which an earlier process had captured is taken over. From then on the pod's
+ * addresses are followed as they change, on this loop, which must be the control thread's.
  *
  * Errs (ret_err): ERR_CONFIG no such namespace, or the node's own; ERR_SYSTEM. What was done is undone, so
  *       a pod is never half captured; one taken over from an earlier process stays closed instead.

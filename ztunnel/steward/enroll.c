@@ -1,0 +1,329 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * enroll - the steps that capture a pod, each of which may be repeated over what an earlier process left.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "common/base/check.h"
+#include "common/base/log.h"
+#include "common/base/mem.h"
+#include "ztunnel/capture/pod_routing.h"
+#include "ztunnel/steward/steward_internal.h"
+
+_Static_assert((int)LISTENER_OUT == (int)CAPTURE_OUT && (int)LISTENER_INPLAIN == CAPTURE_INPLAIN &&
+                       (int)LISTENER_HBONE == CAPTURE_HBONE,
+               "listener kinds are slots");
+_Static_assert((int)GUARD_COUNT == (int)CAPTURE_GUARD_COUNT &&
+                       (int)GUARD_ENFORCE == (int)CAPTURE_GUARD_ENFORCE,
+               "guard modes agree");
+_Static_assert((int)STEWARD_WORKERS_MAX == (int)CAPTURE_WORKERS_MAX, "as many slots as workers");
+_Static_assert((int)STEWARD_WHY_MAX == (int)WHY_MAX, "one size of sentence");
+
+struct enrolled *enrolled_find(struct steward *s, uint64_t cookie)
+{
+	list_for_each (it, &s->enrolled) {
+		struct enrolled *e = list_entry(it, struct enrolled, link);
+
+		if (e->maps.cookie == cookie)
+			return e;
+	}
+	return NULL;
+}
+
+void enrolled_forget(struct enrolled *e)
+{
+	list_remove(&e->link);
+	rtnl_close(&e->rtnl);
+	capture_pod_close(&e->maps);
+	if (e->netns_fd >= 0)
+		(void)close(e->netns_fd);
+	free(e);
+}
+
+/* One enrollment under way. */
+struct enrollment {
+	struct steward *s;
+	struct enrolled *e;
+	struct steward_pod pod;
+	uint64_t cookie;
+	struct rtnl_addr addrs[RTNL_ADDRS_MAX];
+	size_t addr_count;
+	struct rtnl_link links[RTNL_LINKS_MAX];
+	size_t link_count;
+};
+
+static enum err open_netns(struct enrollment *n, const char *netns, char why[WHY_MAX])
+{
+	struct netns_identity id;
+	enum err e = netns_open(netns, &n->e->netns_fd, why);
+
+	if (e == ERR_OK)
+		e = netns_identify(n->e->netns_fd, &id, why);
+	if (e != ERR_OK)
+		return e;
+	if (netns_same(&id, &n->s->node))
+		return why_not(why, ERR_CONFIG,
+		               "netns \"%s\" is the node's own: a pod with hostNetwork cannot be "
+		               "enrolled",
+		               netns);
+	n->pod.netns_dev = id.dev;
+	n->pod.netns_ino = id.ino;
+	return ERR_OK;
+}
+
+static enum err ask_cookie(void *arg, char why[WHY_MAX])
+{
+	struct enrollment *n = arg;
+
+	return netns_cookie_here(&n->cookie, why);
+}
+
+/* Maps, and what an earlier process wrote there. */
+static enum err open_maps(struct enrollment *n, const char *netns, char why[WHY_MAX])
+{
+	struct enrolled *e = n->e;
+	enum err err;
+
+	if (enrolled_find(n->s, n->cookie) != NULL)
+		return why_not(why, ERR_CONFIG, "netns \"%s\" is already enrolled", netns);
+	err = capture_pod_open(n->s->capture, n->cookie, &e->maps, why);
+	if (err == ERR_OK)
+		err = capture_pod_load_state(&e->maps, &e->state, why);
+	if (err != ERR_OK)
+		return err;
+	e->state.netns_dev = n->pod.netns_dev;
+	e->state.netns_ino = n->pod.netns_ino;
+	(void)snprintf(e->state.netns, sizeof(e->state.netns), "%s", netns);
+	return ERR_OK;
+}
+
+static enum err open_listeners(struct enrollment *n, char why[WHY_MAX])
+{
+	size_t count = (size_t)LISTENER_KINDS * n->s->opt.workers;
+
+	n->pod.workers = (uint16_t)n->s->opt.workers;
+	n->pod.listeners = mem_new(count * sizeof(int));
+	memset(n->pod.listeners, 0xff, count * sizeof(int)); /* all -1 */
+	for (size_t i = 0; i < count; i++) {
+		int fd = listener_open(n->s, (enum steward_listener)(i / n->s->opt.workers));
+
+		if (fd < 0)
+			return why_not(why, ERR_SYSTEM, "cannot listen inside the pod: %s",
+			               strerror(-fd));
+		n->pod.listeners[i] = fd;
+	}
+	return ERR_OK;
+}
+
+/* What has to be done by a thread inside the pod's namespace; nothing captures yet. */
+static enum err prepare_inside(void *arg, char why[WHY_MAX])
+{
+	struct enrollment *n = arg;
+	struct enrolled *e = n->e;
+	enum err err = rtnl_open(&e->rtnl, why);
+
+	if (err == ERR_OK)
+		err = rtnl_addrs(&e->rtnl, n->addrs, &n->addr_count, why);
+	if (err == ERR_OK)
+		err = rtnl_links(&e->rtnl, n->links, &n->link_count, why);
+	if (err == ERR_OK)
+		err = pod_sysctls_remember(&e->state, why);
+	if (err == ERR_OK)
+		err = capture_pod_save_state(&e->maps, &e->state, why);
+	if (err == ERR_OK)
+		err = pod_sysctls_set(&e->state, why);
+	if (err == ERR_OK)
+		err = pod_routes_add(&e->rtnl, n->addrs, n->addr_count, why);
+	if (err == ERR_OK)
+		err = open_listeners(n, why);
+	return err;
+}
+
+static enum err publish_addrs(const struct steward *s, const struct enrolled *e,
+                              const struct rtnl_addr *addrs, size_t count, char why[WHY_MAX])
+{
+	enum err err = capture_pod_set_own(&e->maps, addrs, count, why);
+
+	for (size_t i = 0; i < count && err == ERR_OK; i++)
+		err = capture_table_add_addr(&s->capture->table, &addrs[i].ip, e->maps.cookie, why);
+	return err;
+}
+
+/* Listeners into their slots, then who may use them. */
+static enum err fill_maps(struct enrollment *n, char why[WHY_MAX])
+{
+	const struct capture_pod_maps *m = &n->e->maps;
+	uint32_t workers = n->s->opt.workers;
+	enum err err = publish_addrs(n->s, n->e, n->addrs, n->addr_count, why);
+
+	for (uint32_t i = 0; i < LISTENER_KINDS * workers && err == ERR_OK; i++)
+		err = capture_pod_set_listener(m, (enum capture_kind)(i / workers), i % workers,
+		                               n->pod.listeners[i], why);
+	if (err == ERR_OK)
+		err = capture_pod_configure(m, &n->e->cfg, why);
+	for (uint32_t kind = 0; kind < CAPTURE_KINDS; kind++)
+		capture_pod_clear_listeners(m, (enum capture_kind)kind,
+		                            kind < LISTENER_KINDS ? workers : 0);
+	return err;
+}
+
+static enum err guard_inside(void *arg, char why[WHY_MAX])
+{
+	struct enrollment *n = arg;
+
+	return capture_pod_guard(n->s->capture, &n->e->maps, n->links, n->link_count, why);
+}
+
+static void configure(struct enrollment *n, uint32_t flags)
+{
+	bool guarded = (flags & STEWARD_POD_NO_GUARD) == 0;
+
+	n->pod.flags = flags;
+	n->pod.cookie = n->cookie;
+	n->e->cfg = (struct capture_cfg){
+		.flags = CAPTURE_POD_OUT |
+	                 ((flags & STEWARD_POD_NO_INBOUND) != 0 ? 0 : CAPTURE_POD_INBOUND),
+		.id = capture_id(n->cookie),
+		.workers = n->s->opt.workers,
+		.guard = guarded ? (uint32_t)n->s->opt.guard : CAPTURE_GUARD_OFF,
+	};
+}
+
+/* Global addresses first: the first of a family is what the pod is known by. */
+static void note_addrs(struct enrollment *n)
+{
+	for (int pass = 0; pass < 2; pass++) {
+		for (size_t i = 0; i < n->addr_count; i++) {
+			if (n->addrs[i].global == (pass == 0) &&
+			    n->pod.addr_count < STEWARD_ADDRS_MAX)
+				n->pod.addrs[n->pod.addr_count++] = n->addrs[i].ip;
+		}
+	}
+}
+
+/* Inbound capture first, outbound second, so that a pod is never asked to answer what it cannot hear. */
+static enum err capture_steps(struct enrollment *n, char why[WHY_MAX])
+{
+	struct steward *s = n->s;
+	struct enrolled *e = n->e;
+	enum err err = netns_visit(s->home, e->netns_fd, prepare_inside, n, why);
+
+	if (err == ERR_OK)
+		err = fill_maps(n, why);
+	if (err == ERR_OK)
+		err = capture_pod_attach(s->capture, &e->maps, e->netns_fd, why);
+	if (err == ERR_OK)
+		err = capture_table_add_pod(&s->capture->table, n->cookie, e->cfg.flags, why);
+	if (err == ERR_OK && e->cfg.guard != CAPTURE_GUARD_OFF)
+		err = netns_visit(s->home, e->netns_fd, guard_inside, n, why);
+	if (err == ERR_OK)
+		n->pod.netns_fd = fcntl(e->netns_fd, F_DUPFD_CLOEXEC, 0);
+	if (err == ERR_OK && n->pod.netns_fd < 0)
+		err = why_not(why, ERR_SYSTEM, "cannot hold the pod's netns: %s", strerror(errno));
+	if (err == ERR_OK)
+		note_addrs(n);
+	return err;
+}
+
+static void undo(struct enrollment *n)
+{
+	char why[WHY_MAX];
+
+	if (release_enrolled(n->s, n->e, why) != ERR_OK)
+		log_at(LOG_SCOPE_CAPTURE, LOG_WARN, "a failed enrollment left something behind",
+		       LOG_S("error", why));
+	n->e = NULL;
+}
+
+static enum err enroll_steps(struct enrollment *n, const char *netns, uint32_t flags,
+                             char why[WHY_MAX])
+{
+	enum err err = open_netns(n, netns, why);
+	bool captured_before;
+
+	if (err == ERR_OK)
+		err = netns_visit(n->s->home, n->e->netns_fd, ask_cookie, n, why);
+	if (err != ERR_OK)
+		return err;
+	captured_before = capture_pod_is_attached(n->s->capture, n->cookie);
+	err = open_maps(n, netns, why);
+	if (err != ERR_OK)
+		return err;
+	configure(n, flags);
+	err = capture_steps(n, why);
+	if (err != ERR_OK && !captured_before) {
+		undo(n);
+	}
+	return err;
+}
+
+enum err enroll_now(struct steward *s, const char *netns, uint32_t flags,
+                    struct steward_pod *ret_pod, char why[WHY_MAX])
+{
+	struct enrollment *n = mem_new(sizeof(*n));
+	enum err err;
+
+	n->s = s;
+	n->pod.netns_fd = -1;
+	n->e = mem_new(sizeof(*n->e));
+	n->e->netns_fd = -1;
+	n->e->rtnl.fd = -1;
+	n->e->maps = (struct capture_pod_maps){0, -1, -1, -1, -1, -1, false};
+	list_init(&n->e->link);
+	err = enroll_steps(n, netns, flags, why);
+	if (err == ERR_OK) {
+		list_push(&s->enrolled, &n->e->link);
+		*ret_pod = n->pod;
+	} else {
+		steward_pod_fini(&n->pod);
+		if (n->e != NULL)
+			enrolled_forget(n->e);
+	}
+	free(n);
+	return err;
+}
+
+enum err enrolled_refresh(struct steward *s, struct enrolled *e, char why[WHY_MAX])
+{
+	struct rtnl_addr addrs[RTNL_ADDRS_MAX];
+	size_t count = 0;
+	enum err err = rtnl_addrs(&e->rtnl, addrs, &count, why);
+
+	if (err == ERR_OK)
+		err = publish_addrs(s, e, addrs, count, why);
+	if (err == ERR_OK)
+		err = pod_routes_add(&e->rtnl, addrs, count, why);
+	return err;
+}
+
+int steward_pod_take_listener(struct steward_pod *pod, enum steward_listener kind,
+                              unsigned int worker)
+{
+	size_t at = (size_t)kind * pod->workers + worker;
+	int fd;
+
+	CHECK((unsigned int)kind < LISTENER_KINDS && worker < pod->workers);
+	fd = pod->listeners[at];
+	pod->listeners[at] = -1;
+	return fd;
+}
+
+void steward_pod_fini(struct steward_pod *pod)
+{
+	size_t count = pod->listeners == NULL ? 0 : (size_t)LISTENER_KINDS * pod->workers;
+
+	for (size_t i = 0; i < count; i++) {
+		if (pod->listeners[i] >= 0)
+			(void)close(pod->listeners[i]);
+	}
+	free(pod->listeners);
+	pod->listeners = NULL;
+	if (pod->netns_fd >= 0)
+		(void)close(pod->netns_fd);
+	pod->netns_fd = -1;
+}

@@ -1,0 +1,245 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * prepared_socket - sockets inside a pod, made the way the proxy needs them.
+ */
+#include <errno.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "ztunnel/steward/steward_internal.h"
+
+enum { LISTEN_BACKLOG = 4096 }; /* the kernel cuts it to net.core.somaxconn */
+
+struct listener_shape {
+	uint16_t port;
+	bool transparent; /* its connections' local address is not the pod's own */
+	bool keepalive;   /* HTTP/2 has its own */
+};
+
+static const struct listener_shape shapes[LISTENER_KINDS] = {
+	[LISTENER_OUT] = {PORT_OUT, true, true},
+	[LISTENER_INPLAIN] = {PORT_INPLAIN, false, true},
+	[LISTENER_HBONE] = {PORT_HBONE, false, false},
+};
+
+static int set_int(int fd, int level, int name, int value)
+{
+	return setsockopt(fd, level, name, &value, sizeof(value)) == 0 ? 0 : -errno;
+}
+
+static int set_keepalive(int fd, const struct steward_keepalive *k)
+{
+	int res;
+
+	if (!k->enabled)
+		return 0;
+	res = set_int(fd, SOL_SOCKET, SO_KEEPALIVE, 1);
+	if (res == 0)
+		res = set_int(fd, IPPROTO_TCP, TCP_KEEPIDLE, (int)k->idle_s);
+	if (res == 0)
+		res = set_int(fd, IPPROTO_TCP, TCP_KEEPINTVL, (int)k->interval_s);
+	if (res == 0)
+		res = set_int(fd, IPPROTO_TCP, TCP_KEEPCNT, (int)k->probes);
+	if (res == 0 && k->user_timeout)
+		res = set_int(fd, IPPROTO_TCP, TCP_USER_TIMEOUT,
+		              (int)((k->idle_s + k->interval_s * k->probes) * 1000));
+	return res;
+}
+
+static int set_transparent(int fd, int family)
+{
+	int res = set_int(fd, IPPROTO_IP, IP_TRANSPARENT, 1);
+
+	if (res == 0 && family == AF_INET6)
+		res = set_int(fd, IPPROTO_IPV6, IPV6_TRANSPARENT, 1);
+	return res;
+}
+
+static int bind_any(int fd, int family, uint16_t port)
+{
+	struct sockaddr_in6 v6 = {.sin6_family = AF_INET6, .sin6_port = htons(port)};
+	struct sockaddr_in v4 = {.sin_family = AF_INET, .sin_port = htons(port)};
+	int res = family == AF_INET6 ? bind(fd, (struct sockaddr *)&v6, sizeof(v6))
+	                             : bind(fd, (struct sockaddr *)&v4, sizeof(v4));
+
+	return res == 0 ? 0 : -errno;
+}
+
+static int listener_set_up(const struct steward *s, int fd, int family,
+                           const struct listener_shape *shape)
+{
+	int res = set_int(fd, SOL_SOCKET, SO_REUSEADDR, 1);
+
+	if (res == 0)
+		res = set_int(fd, SOL_SOCKET, SO_REUSEPORT, 1);
+	if (res == 0 && family == AF_INET6)
+		res = set_int(fd, IPPROTO_IPV6, IPV6_V6ONLY, 0);
+	if (res == 0 && shape->transparent)
+		res = set_transparent(fd, family);
+	if (res == 0)
+		res = set_int(fd, IPPROTO_TCP, TCP_NODELAY, 1); /* and so have accepted ones */
+	if (res == 0 && shape->keepalive)
+		res = set_keepalive(fd, &s->opt.keepalive);
+	if (res == 0)
+		res = capture_table_own_socket(&s->capture->table, fd, CAPTURE_ZT_UPSTREAM);
+	if (res == 0)
+		res = bind_any(fd, family, shape->port);
+	if (res == -EADDRINUSE)
+		res = bind_any(fd, family, 0); /* an application has it; we are found by slot */
+	if (res == 0 && listen(fd, LISTEN_BACKLOG) != 0)
+		res = -errno;
+	return res;
+}
+
+static int listener_open_as(const struct steward *s, int family, const struct listener_shape *shape)
+{
+	int fd = socket(family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+	int res;
+
+	if (fd < 0)
+		return -errno;
+	res = listener_set_up(s, fd, family, shape);
+	if (res != 0) {
+		(void)close(fd);
+		return res;
+	}
+	return fd;
+}
+
+int listener_open(const struct steward *s, enum steward_listener kind)
+{
+	int fd = listener_open_as(s, AF_INET6, &shapes[kind]);
+
+	if (fd == -EAFNOSUPPORT || fd == -EADDRNOTAVAIL)
+		fd = listener_open_as(s, AF_INET, &shapes[kind]); /* a pod without IPv6 */
+	return fd;
+}
+
+int upstream_open(const struct steward *s, int family)
+{
+	int fd = socket(family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+	int res;
+
+	if (fd < 0)
+		return -errno;
+	res = set_int(fd, IPPROTO_TCP, TCP_NODELAY, 1);
+	if (res == 0)
+		res = set_keepalive(fd, &s->opt.keepalive);
+	if (res != 0) {
+		(void)close(fd);
+		return res;
+	}
+	return fd;
+}
+
+/* Make fd appear as client:port. 0 or -errno. */
+static int spoof(int fd, const struct ip *client, uint16_t port)
+{
+	struct endpoint as = {.ip = *client, .port = port};
+	struct sockaddr_storage ss;
+	socklen_t len = endpoint_to_sockaddr(&as, false, &ss);
+	int res = set_int(fd, SOL_SOCKET, SO_MARK, CAPTURE_MARK);
+
+	if (res == 0)
+		res = client->family == IP_V6 ? set_int(fd, IPPROTO_IPV6, IPV6_TRANSPARENT, 1)
+		                              : set_int(fd, IPPROTO_IP, IP_TRANSPARENT, 1);
+	if (res == 0)
+		res = set_int(fd, SOL_SOCKET, SO_REUSEADDR, 1);
+	if (res == 0 && bind(fd, (struct sockaddr *)&ss, len) != 0)
+		res = -errno;
+	return res;
+}
+
+static void release_port(const struct steward_socket_req *req, uint16_t port)
+{
+	struct endpoint client = {.ip = req->client, .port = port};
+
+	spoof_ports_release(req->ports, &client, req->dst.port);
+}
+
+/* A spoofed socket, trying other ports while the chosen one is bound by someone else. */
+static int open_spoofed(const struct steward *s, struct steward_socket_req *req, int family)
+{
+	int res = -EADDRNOTAVAIL;
+
+	for (int i = 0; i < SPOOF_TRIES_MAX; i++) {
+		uint16_t port;
+		int fd;
+
+		if (spoof_ports_pick(req->ports, &req->client, req->dst.port, &port) != ERR_OK)
+			return -EADDRNOTAVAIL;
+		fd = upstream_open(s, family);
+		res = fd < 0 ? fd : spoof(fd, &req->client, port);
+		if (res == 0) {
+			req->ret_port = port;
+			return fd;
+		}
+		if (fd >= 0)
+			(void)close(fd);
+		release_port(req, port);
+		if (res != -EADDRINUSE && res != -EADDRNOTAVAIL)
+			return res;
+	}
+	return res;
+}
+
+static int open_kind(const struct steward *s, struct steward_socket_req *req)
+{
+	int family = req->dst.ip.family == IP_V6 ? AF_INET6 : AF_INET;
+	bool spoofed = req->kind == SOCKET_APP && req->client.family == req->dst.ip.family &&
+	               !ip_eq(&req->client, &req->dst.ip);
+
+	return spoofed ? open_spoofed(s, req, family) : upstream_open(s, family);
+}
+
+static enum err err_of_errno(int errnum)
+{
+	switch (errnum) {
+	case EMFILE:
+	case ENFILE:
+	case ENOBUFS:
+	case EADDRINUSE:
+	case EADDRNOTAVAIL: return ERR_OVERLOAD;
+	case ENOMEM: return ERR_MEMORY;
+	default: return ERR_SYSTEM;
+	}
+}
+
+static int open_in_pod(const struct steward *s, struct steward_socket_req *req)
+{
+	enum capture_ztsock_kind kind =
+		req->kind == SOCKET_APP ? CAPTURE_ZT_APP : CAPTURE_ZT_UPSTREAM;
+	int res = netns_enter(req->pod->netns_fd);
+	int fd;
+
+	if (res < 0)
+		return res;
+	fd = open_kind(s, req);
+	netns_leave(s->home);
+	if (fd < 0)
+		return fd;
+	res = capture_table_own_socket(&s->capture->table, fd, kind);
+	if (res == 0)
+		return fd;
+	(void)close(fd);
+	if (req->ret_port != 0)
+		release_port(req, req->ret_port);
+	req->ret_port = 0;
+	return res;
+}
+
+void steward_socket(const struct steward *s, struct loop *loop, struct steward_socket_req *req,
+                    op_done_fn *done)
+{
+	int fd;
+
+	req->ret_port = 0;
+	fd = open_in_pod(s, req);
+	req->ret_fd = fd >= 0 ? fd : -1;
+	req->ret_errno = fd >= 0 ? 0 : -fd;
+	req->ret_err = fd >= 0 ? ERR_OK : err_of_errno(-fd);
+	loop_post(loop, &req->op, fd >= 0 ? 0 : fd, done);
+}

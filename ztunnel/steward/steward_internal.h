@@ -1,0 +1,58 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * steward_internal - the steward's own view of what it enrolled. Only for the files of this room.
+ */
+#ifndef ZTUNNEL_STEWARD_STEWARD_INTERNAL_H
+#define ZTUNNEL_STEWARD_STEWARD_INTERNAL_H
+
+#include "common/base/list.h"
+#include "ztunnel/capture/capture.h"
+#include "ztunnel/capture/capture_pod.h"
+#include "ztunnel/capture/netns.h"
+#include "ztunnel/capture/rtnl.h"
+#include "ztunnel/steward/steward.h"
+
+struct steward {
+	struct steward_options opt;
+	struct capture *capture;
+	int home; /* the namespace our threads live in */
+	struct netns_identity node;
+	struct list enrolled; /* of struct enrolled */
+	struct list watches;  /* of struct addr_watch */
+};
+
+/* A pod this process enrolled, or a leftover it is about to clean up. */
+struct enrolled {
+	struct list link;
+	int netns_fd;
+	struct rtnl rtnl; /* inside it */
+	struct capture_pod_maps maps;
+	struct capture_state state;
+	struct capture_cfg cfg;
+};
+
+/* enroll.c */
+MUST_CHECK enum err enroll_now(struct steward *s, const char *netns, uint32_t flags,
+                               struct steward_pod *ret_pod, char why[WHY_MAX]);
+struct enrolled *enrolled_find(struct steward *s, uint64_t cookie);
+/* The addresses changed. */
+MUST_CHECK enum err enrolled_refresh(struct steward *s, struct enrolled *e, char why[WHY_MAX]);
+/* Close what we hold of it; capture stays as it is. */
+void enrolled_forget(struct enrolled *e);
+
+/* unenroll.c */
+void uncapture_now(struct steward *s, uint64_t cookie);
+MUST_CHECK enum err release_now(struct steward *s, uint64_t cookie, char why[WHY_MAX]);
+MUST_CHECK enum err release_enrolled(struct steward *s, struct enrolled *e, char why[WHY_MAX]);
+MUST_CHECK enum err sweep_now(struct steward *s, const char *const *keep, size_t keep_count,
+                              uint32_t *ret_swept, char why[WHY_MAX]);
+
+/* prepared_socket.c; all answer a descriptor or -errno. Call inside the pod's namespace. */
+int listener_open(const struct steward *s, enum steward_listener kind);
+int upstream_open(const struct steward *s, int family);
+
+/* addr_watch.c */
+MUST_CHECK enum err addr_watch_start(struct steward *s, struct loop *loop, uint64_t cookie, int fd);
+void addr_watch_stop(struct steward *s, uint64_t cookie);
+
+#endif
