@@ -136,16 +136,17 @@ static enum err of_handshake_error(const struct tls_handshake *h, int error)
 	}
 }
 
-static enum err judge(struct tls_handshake *h, const WOLFSSL_X509_STORE_CTX *store)
+/* Our own verification. ret_identity: a view into the leaf. */
+static enum err judge(const struct tls_handshake *h, const WOLFSSL_X509_STORE_CTX *store,
+                      struct span *ret_identity)
 {
-	struct span chain[TLS_CHAIN_MAX], identity;
+	struct span chain[TLS_CHAIN_MAX];
 	struct tls_verify_rule rule = {
 		.role = h->role,
 		.now_s = clock_wall_s(),
 		.expect = &h->expect,
 		.trust_domain = span_str(tls_config_trust_domain(h->cfg)),
 	};
-	enum err e;
 
 	if (store->totalCerts < 1)
 		return ERR_TLS_NO_CERT;
@@ -154,27 +155,48 @@ static enum err judge(struct tls_handshake *h, const WOLFSSL_X509_STORE_CTX *sto
 	for (int i = 0; i < store->totalCerts; i++)
 		chain[i] = span_of(store->certs[i].buffer, store->certs[i].length);
 	rule.roots = tls_config_root_names(h->cfg, &rule.root_count);
-	e = tls_verify_chain(&rule, chain, (unsigned int)store->totalCerts, &identity);
-	if (e != ERR_OK)
-		return e;
+	return tls_verify_chain(&rule, chain, (unsigned int)store->totalCerts, ret_identity);
+}
+
+static enum err accept_peer(struct tls_handshake *h, struct span identity)
+{
 	free(h->peer);
 	h->peer = strndup((const char *)identity.p, identity.n);
 	return h->peer == NULL ? ERR_MEMORY : ERR_OK;
+}
+
+/* Why the library refused: what it says, unless that is vague and ours knows better. */
+static enum err reason(const struct tls_handshake *h, const WOLFSSL_X509_STORE_CTX *store)
+{
+	enum err e = of_certificate_error(store->error), own;
+	struct span identity;
+
+	if (e != ERR_TLS)
+		return e;
+	own = judge(h, store, &identity);
+	return own == ERR_OK ? ERR_TLS : own;
 }
 
 /* Runs for every certificate the library refuses and for the leaf it accepts. 0 refuses. */
 static int on_verify(int accepted, WOLFSSL_X509_STORE_CTX *store)
 {
 	struct tls_handshake *h = store->userCtx;
+	struct span identity;
 	enum err e;
 
 	if (h == NULL)
 		return 0;
-	e = accepted == 1 ? judge(h, store) : of_certificate_error(store->error);
-	if (e == ERR_OK && h->cause == ERR_OK)
-		return 1;
-	fail(h, e == ERR_PARSE || e == ERR_LIMIT ? ERR_TLS : e);
-	return 0;
+	if (accepted != 1) {
+		e = reason(h, store);
+		fail(h, e == ERR_PARSE || e == ERR_LIMIT ? ERR_TLS : e);
+		return 0;
+	}
+	e = judge(h, store, &identity);
+	if (e == ERR_OK)
+		e = accept_peer(h, identity);
+	if (e != ERR_OK)
+		fail(h, e == ERR_PARSE || e == ERR_LIMIT ? ERR_TLS : e);
+	return h->cause == ERR_OK ? 1 : 0;
 }
 
 static bool set_up(struct tls_handshake *h)
