@@ -1,64 +1,75 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * ca_client - where certificates come from: one face for the development CA, for files, and later for istiod and others.
- * Drives; control thread only. Contract 4.
+ * ca_client - one face for everything certificates come from: a CA that signs requests, or files somebody
+ * else keeps fresh. Control thread only.
  */
 #ifndef COMMON_IDENTITY_CA_CLIENT_H
 #define COMMON_IDENTITY_CA_CLIENT_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "common/base/buf.h"
 #include "common/base/err.h"
 #include "common/io/loop.h"
 
-enum { CA_WHY_MAX = 256 };
-
-/* One certificate being asked for. Embedded by the asker. */
-struct ca_request {
-	struct op op;         /* done() runs from a later turn, never inside ca_client_ask */
-	const char *identity; /* "spiffe://td/ns/x/sa/y"; borrowed until done */
-	uint64_t ttl_s;       /* asked for; the CA may shorten it */
-	/* Results, of ERR_OK: PEM texts, the asker's to fini (the key with buf_wipe_fini). */
-	struct buf ret_chain, ret_key, ret_roots;
-	enum err ret_err;     /* ERR_CA, ERR_IDENTITY, ERR_SYSTEM */
-	char ret_why[CA_WHY_MAX];
+enum {
+	CA_CHAIN_MAX = 64 * 1024,  /* octets of PEM */
+	CA_ROOTS_MAX = 256 * 1024, /* octets of PEM */
+	CA_KEY_MAX = 16 * 1024,    /* octets of PEM */
+	CA_WHY_MAX = 256,          /* octets of a reason, with the NUL */
 };
 
 struct ca_client;
-struct ca_client_ops {
-	void (*ask)(struct ca_client *c, struct loop *loop, struct ca_request *req, op_done_fn *done);
-	void (*free)(struct ca_client *c);
+struct ca_request;
+typedef void ca_done_fn(struct ca_request *r);
+
+/*
+ * ca_request - one identity's material on its way.
+ *
+ * Own:  embedded by the asker; stays valid until done.
+ * Call: done() runs once per fetch, from loop_turn(), never inside ca_client_fetch.
+ * Res:  err, and when ERR_OK the three PEM texts; readable only inside done(), wiped behind it.
+ */
+struct ca_request {
+	ca_done_fn *done;
+	const char *identity; /* borrowed until done */
+	uint64_t ttl_s;       /* wished lifetime; the CA may shorten it */
+	enum err err;         /* ERR_CA, ERR_IDENTITY, ERR_CANCELLED, ... */
+	char why[CA_WHY_MAX]; /* when err: a sentence for people */
+	struct buf chain_pem; /* leaf first */
+	struct buf key_pem;
+	struct buf roots_pem;
+	bool pending;   /* true from fetch until done() */
+	struct op op;   /* private to the client */
+	void *impl;     /* private to the client */
 };
+
+/* What a kind of client implements. */
+struct ca_client_ops {
+	const char *name; /* for logs: "dev", "files" */
+	void (*fetch)(struct ca_client *ca, struct ca_request *r);
+	void (*cancel)(struct ca_client *ca, struct ca_request *r);
+	/* Has what is behind identity changed since it was last fetched? NULL: never by itself. */
+	bool (*changed)(struct ca_client *ca, const char *identity);
+	void (*free)(struct ca_client *ca);
+};
+
 /* First member of every kind of client. */
 struct ca_client {
 	const struct ca_client_ops *ops;
+	struct loop *loop; /* borrowed */
 };
 
-static inline void ca_client_ask(struct ca_client *c, struct loop *loop, struct ca_request *req,
-                                 op_done_fn *done)
-{
-	c->ops->ask(c, loop, req, done);
-}
+/* identity is borrowed until done. r was zeroed by its owner before its first use. */
+void ca_client_fetch(struct ca_client *ca, struct ca_request *r, const char *identity,
+                     uint64_t ttl_s, ca_done_fn *done);
+/* Ask for an early end; done() still runs, with ERR_CANCELLED unless it was over. Harmless when not pending. */
+void ca_client_cancel(struct ca_client *ca, struct ca_request *r);
+bool ca_client_changed(struct ca_client *ca, const char *identity);
+void ca_client_free(struct ca_client *ca); /* no request may be pending: CHECKed by the kinds */
 
-static inline void ca_client_free(struct ca_client *c)
-{
-	if (c != NULL)
-		c->ops->free(c);
-}
-
-/*
- * The development CA: signs in this process with a root key in a file that the nodes of a lab share; made (0600) when
- * missing, by whichever node is first. Never for production: whoever reads the file can be anybody.
- * Errs: ERR_CONFIG, ERR_SYSTEM with why.
- */
-MUST_CHECK enum err ca_dev_new(const char *key_path, const char *trust_domain, struct ca_client **ret_client,
-                               char why[CA_WHY_MAX]);
-/*
- * Certificates others put into files: <dir>/<namespace>.<service account>/{tls.crt,tls.key,ca.crt}, or
- * <dir>/{tls.crt,tls.key,ca.crt} where that is the identity asked for. Read at each ask.
- * Errs: ERR_CONFIG with why.
- */
-MUST_CHECK enum err ca_files_new(const char *dir, struct ca_client **ret_client, char why[CA_WHY_MAX]);
+/* For the kinds: end r now (at the next step of the loop) with e and a sentence. */
+void ca_request_finish(struct ca_client *ca, struct ca_request *r, enum err e);
 
 #endif

@@ -1,65 +1,77 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * cert_table - a certificate for each identity of this node: obtained, renewed at half its life, kept while valid
- * whatever happens to its renewal. Control thread; workers read the published cert_set. Contract 4.5, 11.2.
+ * cert_table - a certificate for every identity this node needs: fetched once, renewed at half life with
+ * jitter, kept while valid whatever a CA says. Control thread only; workers read the cert_set it publishes.
+ * Contract 4.5, 4.6.
  */
 #ifndef COMMON_IDENTITY_CERT_TABLE_H
 #define COMMON_IDENTITY_CERT_TABLE_H
 
 #include <stdbool.h>
-#include <stddef.h>
 #include <stdint.h>
 
 #include "common/base/err.h"
-#include "common/base/snapshot.h"
+#include "common/base/list.h"
 #include "common/identity/ca_client.h"
+#include "common/identity/cert_set.h"
 #include "common/io/loop.h"
-#include "common/tls/tls_config.h"
 
-/* What workers see: immutable, counted, sorted by identity. */
-struct cert_set;
-struct cert_set *cert_set_of(struct snapshot *s); /* of the cell's value */
-/* Borrowed while the set is held; NULL when there is none now. */
-struct tls_config *cert_set_find(const struct cert_set *set, const char *identity);
-
-enum cert_state { CERT_INITIALIZING, CERT_AVAILABLE, CERT_UNAVAILABLE };
-
-/* What happened to one identity, for metrics and the log. why: "" on success. */
-struct cert_event {
-	const char *identity;
-	enum err result;               /* ERR_OK: a new certificate is in use */
-	const char *why;
-	int64_t not_before, not_after; /* of the certificate in use; 0: none */
-};
-
-struct cert_table_options {
-	uint64_t ttl_s;
-	void (*event)(void *arg, const struct cert_event *ev); /* may be NULL */
-	void *arg;
+enum {
+	CERT_IDENTITIES_MAX = 4096, /* service accounts on one node; kubelets stop at a few hundred pods */
+	CERT_FETCHES_MAX = 8,       /* signing calls in flight, contract 4.5 */
 };
 
 struct cert_table;
 
-/* ca, cell: borrowed until cert_table_free. The cell receives struct cert_set values. */
+struct cert_table_options {
+	uint64_t ttl_s;    /* SECRET_TTL; 0: 86400 */
+	bool pqc_only;     /* handed to every tls_config */
+	uint64_t poll_ms;  /* how often the CA client is asked whether something changed; 0: 2000 */
+	uint64_t seed;     /* of the jitter, for tests; 0: from the system */
+	/* What time it is, for tests; NULL: the wall clock. */
+	int64_t (*wall_s)(void *arg);
+	void *wall_arg;
+};
+
+/* Counts since the start, for metrics. */
+struct cert_table_stats {
+	uint64_t fetched, failed, refused; /* refused: the CA answered with what we may not use */
+	uint32_t identities, available;
+};
+
+/*
+ * ca:   borrowed, outlives the table
+ * cell: receives a struct cert_set after every change; borrowed
+ * NULL when out of memory.
+ */
 struct cert_table *cert_table_new(struct loop *loop, struct ca_client *ca, struct snapshot_cell *cell,
                                   const struct cert_table_options *opt);
-/* Counted: the identity is needed (once more). The first call starts asking for it. */
-void cert_table_want(struct cert_table *t, const char *identity);
-/* Needed once less; at none it is forgotten, and an answer in flight discarded. */
+/* Cancel what is in flight; free once cert_table_idle(). */
+void cert_table_stop(struct cert_table *t);
+bool cert_table_idle(const struct cert_table *t);
+void cert_table_free(struct cert_table *t);
+
+/*
+ * This node needs the identity. Counted: each want is undone by one forget; the last forget drops the entry.
+ * Errs: ERR_PARSE when it is not a SPFFE id, ERR_LIMIT.
+ */
+MUST_CHECK enum err cert_table_want(struct cert_table *t, const char *identity);
 void cert_table_forget(struct cert_table *t, const char *identity);
 
-/* One entry, for config_dump: i-th by identity; false past the end. Borrowed until the loop turns. */
-struct cert_entry_facts {
-	const char *identity;
-	enum cert_state state;
-	const char *why;            /* of UNAVAILABLE */
-	struct tls_config *config;  /* NULL when there is none */
+/*
+ * Hear once that an identity left Initializing. done() runs from loop_turn() with ERR_OK, or ERR_IDENTITY when it is
+ * unavailable or was forgotten.
+ */
+struct cert_waiter {
+	struct list link; /* private */
+	void (*done)(struct cert_waiter *w, enum err e);
 };
-bool cert_table_at(const struct cert_table *t, size_t i, struct cert_entry_facts *ret);
+void cert_table_wait(struct cert_table *t, const char *identity, struct cert_waiter *w,
+                     void (*done)(struct cert_waiter *w, enum err e));
+void cert_waiter_cancel(struct cert_waiter *w); /* harmless when not waiting */
 
-/* Ask nothing more; free once cert_table_stopped(). */
-void cert_table_stop(struct cert_table *t);
-bool cert_table_stopped(const struct cert_table *t);
-void cert_table_free(struct cert_table *t);
+/* The set last published; borrowed until the next turn. For config_dump. */
+const struct cert_set *cert_table_set(const struct cert_table *t);
+struct cert_table_stats cert_table_stats(const struct cert_table *t);
 
 #endif
