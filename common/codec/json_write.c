@@ -197,7 +197,7 @@ void json_bool(struct json_write *w, bool v)
 	buf_put_str(w->out, v ? "true" : "false");
 }
 
-void json_null(struct json_write *w)
+void json_none(struct json_write *w)
 {
 	before_value(w);
 	buf_put_str(w->out, "null");

@@ -42,7 +42,7 @@ void json_int(struct json_write *w, int64_t v);
 void json_uint(struct json_write *w, uint64_t v);
 void json_double(struct json_write *w, double v); /* not finite: null */
 void json_bool(struct json_write *w, bool v);
-void json_null(struct json_write *w);
+void json_none(struct json_write *w); /* null; not json_null, which is a name of jansson's */
 
 /* json_key() and a value in one. */
 void json_kv_str(struct json_write *w, const char *key, const char *text);

@@ -476,7 +476,7 @@ static void json_value(struct json_write *w, const struct settings *s,
 	case TYPE_DURATION: json_duration(w, *(const uint64_t *)at); return;
 	case TYPE_TEXT: json_str(w, *(char *const *)at); return;
 	case TYPE_CHOICE: json_choice(w, row, *(const unsigned int *)at); return;
-	case TYPE_WORKERS: json_null(w); return; /* shown as worked out */
+	case TYPE_WORKERS: json_none(w); return; /* shown as worked out */
 	}
 }
 
@@ -501,7 +501,7 @@ static void json_rows(struct json_write *w, const struct settings *s, struct spa
 		if (s->is_set[id])
 			json_value(w, s, row);
 		else
-			json_null(w);
+			json_none(w);
 	}
 }
 

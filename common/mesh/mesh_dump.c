@@ -73,7 +73,7 @@ static void dump_app_tunnel(struct json_write *w, const struct app_tunnel *t)
 	if (t->port)
 		json_uint(w, t->port);
 	else
-		json_null(w);
+		json_none(w);
 	json_object_close(w);
 }
 

@@ -1,0 +1,339 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "common/mesh/next_hop.h"
+
+#include "common/base/check.h"
+#include "common/mesh/balance.h"
+#include "common/mesh/mesh_table.h"
+#include "tests/unit/common/mesh/mesh_text.h"
+
+/* The world of contract 13.1's `outbound` row: 127.0.0.x stands for pods there, 10.0.0.x here. */
+static const char world[] =
+	"workloads:\n"
+	"- {uid: c//Pod/a/me, name: me, namespace: a, serviceAccount: me, workloadIps: [10.0.0.1], "
+	"protocol: HBONE, services: {}}\n"
+	"- {uid: c//Pod/a/mesh, namespace: a, serviceAccount: web, workloadIps: [10.0.0.2, \"fd00::2\"], "
+	"protocol: HBONE, services: {a/web: {80: 8080}, a/named: {}, a/six: {}}}\n"
+	"- {uid: c//Pod/a/plain, namespace: a, workloadIps: [10.0.0.3], services: {a/plain: {}}}\n"
+	"- {uid: c//Pod/a/host, namespace: a, workloadIps: [10.0.0.4], networkMode: HostNetwork, "
+	"protocol: HBONE, services: {a/onhost: {}}}\n"
+	"- {uid: c//Pod/a/behind, namespace: a, workloadIps: [10.0.0.5], protocol: HBONE, waypoint: "
+	"{destination: a/waypoint}, services: {}}\n"
+	"- {uid: c//Pod/a/behind2, namespace: a, workloadIps: [10.0.0.6], protocol: HBONE, waypoint: "
+	"{destination: /10.0.0.9, hboneMtlsPort: 15009}, services: {}}\n"
+	"- {uid: c//Pod/a/behind3, namespace: a, workloadIps: [10.0.0.7], protocol: HBONE, waypoint: "
+	"{destination: a/nowhere}, services: {}}\n"
+	"- {uid: c//Pod/a/wp, namespace: a, serviceAccount: wp, workloadIps: [10.0.0.9], protocol: "
+	"HBONE, services: {a/waypoint: {15008: 15008}}}\n"
+	"- {uid: c//Pod/a/far, namespace: a, workloadIps: [10.0.0.10], network: net2, protocol: HBONE, "
+	"networkGateway: {destination: net2/1.2.3.4}, services: {a/far: {}}}\n"
+	"- {uid: c//Pod/a/named, namespace: a, workloadIps: [], hostname: h.example, services: "
+	"{a/byname: {}}}\n"
+	"services:\n"
+	"- {name: web, namespace: a, hostname: web, vips: [/10.1.0.1], ports: {80: 80}, "
+	"subjectAltNames: [spiffe://td/ns/x/sa/y, not-spiffe]}\n"
+	"- {name: plain, namespace: a, hostname: plain, vips: [/10.1.0.2], ports: {80: 8081}}\n"
+	"- {name: empty, namespace: a, hostname: empty, vips: [/10.1.0.3], ports: {80: 80}}\n"
+	"- {name: onhost, namespace: a, hostname: onhost, vips: [/10.1.0.4], ports: {80: 80}}\n"
+	"- {name: waypoint, namespace: a, hostname: waypoint, vips: [/10.1.0.9], ports: {15008: "
+	"15008}, subjectAltNames: [spiffe://td/ns/x/sa/gw]}\n"
+	"- {name: waited, namespace: a, hostname: waited, vips: [/10.1.0.5], ports: {80: 80}, waypoint: "
+	"{destination: /10.1.0.9}}\n"
+	"- {name: lost, namespace: a, hostname: lost, vips: [/10.1.0.6], ports: {80: 80}, waypoint: "
+	"{destination: /10.1.0.77}}\n"
+	"- {name: pass, namespace: a, hostname: pass, vips: [/10.1.0.7], ports: {80: 80}, loadBalancer: "
+	"{mode: Passthrough, routingPreferences: [], healthPolicy: OnlyHealthy}}\n"
+	"- {name: passwp, namespace: a, hostname: passwp, vips: [/10.1.0.8], ports: {80: 80}, waypoint: "
+	"{destination: a/waypoint}, loadBalancer: {mode: Passthrough, routingPreferences: [], "
+	"healthPolicy: OnlyHealthy}}\n"
+	"- {name: far, namespace: a, hostname: far, vips: [/10.1.0.10], ports: {80: 80}}\n"
+	"- {name: named, namespace: a, hostname: named, vips: [/10.1.0.11], ports: {80: 0}}\n"
+	"- {name: six, namespace: a, hostname: six, vips: [/10.1.0.12], ports: {80: 80}, ipFamilies: "
+	"IPv6}\n"
+	"- {name: byname, namespace: a, hostname: byname, vips: [/10.1.0.13], ports: {80: 80}}\n"
+	"- {name: hidden, namespace: b, hostname: hidden, vips: [/10.1.0.14], ports: {80: 80}, "
+	"visibility: Namespace}\n"
+	"- {name: dual, namespace: a, hostname: dual, vips: [\"/fd01::1\"], ports: {80: 80}}\n";
+
+static const uint16_t own_ports[] = {15001, 15006, 15008};
+
+static struct next_hop choose(const struct mesh *m, const char *source, const char *target,
+                              uint64_t dice)
+{
+	struct next_hop_query q = {
+		.mesh = m,
+		.source = mesh_workload_by_uid(m, source),
+		.client = {.port = 40000},
+		.target = endpoint_of(target),
+		.network = "",
+		.hbone_port = 15008,
+		.own_ports = own_ports,
+		.own_port_count = ARRAY_LEN(own_ports),
+		.dice = dice,
+	};
+	struct next_hop hop;
+
+	assert_non_null(q.source);
+	q.client.ip = q.source->ips[0];
+	next_hop_choose(&q, &hop);
+	return hop;
+}
+
+static void each_target_gets_the_contracts_next_hop(void **state)
+{
+	static const struct {
+		const char *target;
+		enum next_hop_kind kind;
+		enum err cause;
+		const char *connect, *authority, *identity;
+		enum next_hop_reason reason;
+	} rows[] = {
+		/* build_request_unknown_dest */
+		{"1.2.3.4:80", NEXT_HOP_PLAIN, ERR_OK, "1.2.3.4:80", NULL, NULL,
+	         NEXT_HOP_UNKNOWN_ADDRESS},
+		/* known_dest_remote_node_hbone, _tcp */
+		{"10.0.0.2:80", NEXT_HOP_HBONE, ERR_OK, "10.0.0.2:15008", "10.0.0.2:80",
+	         "spiffe://cluster.local/ns/a/sa/web", NEXT_HOP_WORKLOAD_ADDRESS},
+		{"[fd00::2]:80", NEXT_HOP_HBONE, ERR_OK, "[fd00::2]:15008", "[fd00::2]:80",
+	         "spiffe://cluster.local/ns/a/sa/web", NEXT_HOP_WORKLOAD_ADDRESS},
+		{"10.0.0.3:81", NEXT_HOP_PLAIN, ERR_OK, "10.0.0.3:81", NULL, NULL,
+	         NEXT_HOP_WORKLOAD_ADDRESS},
+		/* target_port */
+		{"10.1.0.1:80", NEXT_HOP_HBONE, ERR_OK, "10.0.0.2:15008", "10.0.0.2:8080",
+	         "spiffe://cluster.local/ns/a/sa/web", NEXT_HOP_SERVICE_ENDPOINT},
+		{"10.1.0.2:80", NEXT_HOP_PLAIN, ERR_OK, "10.0.0.3:8081", NULL, NULL,
+	         NEXT_HOP_SERVICE_ENDPOINT},
+		/* a port the service does not have, a service without endpoints, an unmapped named port */
+		{"10.1.0.1:81", NEXT_HOP_REFUSE, ERR_NO_UPSTREAM, NULL, NULL, NULL,
+	         NEXT_HOP_NO_ENDPOINT},
+		{"10.1.0.3:80", NEXT_HOP_REFUSE, ERR_NO_UPSTREAM, NULL, NULL, NULL,
+	         NEXT_HOP_NO_ENDPOINT},
+		{"10.1.0.11:80", NEXT_HOP_REFUSE, ERR_NO_UPSTREAM, NULL, NULL, NULL,
+	         NEXT_HOP_NO_ENDPOINT},
+		/* host_network: not known by address, reached through a service */
+		{"10.0.0.4:80", NEXT_HOP_PLAIN, ERR_OK, "10.0.0.4:80", NULL, NULL,
+	         NEXT_HOP_UNKNOWN_ADDRESS},
+		{"10.1.0.4:80", NEXT_HOP_HBONE, ERR_OK, "10.0.0.4:15008", "10.0.0.4:80",
+	         "spiffe://cluster.local/ns/a/sa/default", NEXT_HOP_SERVICE_ENDPOINT},
+		/* destination_waypoint, by name and by address */
+		{"10.0.0.5:80", NEXT_HOP_HBONE, ERR_OK, "10.0.0.9:15008", "10.0.0.5:80",
+	         "spiffe://cluster.local/ns/a/sa/wp", NEXT_HOP_WORKLOAD_WAYPOINT},
+		{"10.0.0.6:80", NEXT_HOP_HBONE, ERR_OK, "10.0.0.9:15009", "10.0.0.6:80",
+	         "spiffe://cluster.local/ns/a/sa/wp", NEXT_HOP_WORKLOAD_WAYPOINT},
+		{"10.0.0.7:80", NEXT_HOP_REFUSE, ERR_NO_UPSTREAM, NULL, NULL, NULL,
+	         NEXT_HOP_WAYPOINT_UNRESOLVED},
+		/* destination_svc_waypoint */
+		{"10.1.0.5:80", NEXT_HOP_HBONE, ERR_OK, "10.0.0.9:15008", "10.1.0.5:80",
+	         "spiffe://cluster.local/ns/a/sa/wp", NEXT_HOP_SERVICE_WAYPOINT},
+		{"10.1.0.6:80", NEXT_HOP_REFUSE, ERR_NO_UPSTREAM, NULL, NULL, NULL,
+	         NEXT_HOP_WAYPOINT_UNRESOLVED},
+		/* passthrough_svc, passthrough_svc_with_waypoint */
+		{"10.1.0.7:80", NEXT_HOP_PLAIN, ERR_OK, "10.1.0.7:80", NULL, NULL,
+	         NEXT_HOP_PASSTHROUGH_SERVICE},
+		{"10.1.0.8:80", NEXT_HOP_HBONE, ERR_OK, "10.0.0.9:15008", "10.1.0.8:80",
+	         "spiffe://cluster.local/ns/a/sa/wp", NEXT_HOP_SERVICE_WAYPOINT},
+		/* wrong_network */
+		{"10.0.0.10:80", NEXT_HOP_PLAIN, ERR_OK, "10.0.0.10:80", NULL, NULL,
+	         NEXT_HOP_UNKNOWN_ADDRESS},
+		{"10.1.0.10:80", NEXT_HOP_REFUSE, ERR_UNSUPPORTED, NULL, NULL, NULL,
+	         NEXT_HOP_OTHER_NETWORK},
+		/* service_ip_families: the family allowed wins over the one asked with */
+		{"10.1.0.12:80", NEXT_HOP_HBONE, ERR_OK, "[fd00::2]:15008", "[fd00::2]:80",
+	         "spiffe://cluster.local/ns/a/sa/web", NEXT_HOP_SERVICE_ENDPOINT},
+		{"10.1.0.13:80", NEXT_HOP_REFUSE, ERR_UNSUPPORTED, NULL, NULL, NULL,
+	         NEXT_HOP_ONLY_HOSTNAME},
+		/* a service nobody here may see is no service */
+		{"10.1.0.14:80", NEXT_HOP_PLAIN, ERR_OK, "10.1.0.14:80", NULL, NULL,
+	         NEXT_HOP_UNKNOWN_ADDRESS},
+		/* malicious_calls_inpod */
+		{"127.0.0.1:15001", NEXT_HOP_REFUSE, ERR_LOOP, NULL, NULL, NULL, NEXT_HOP_OWN_PORT},
+		{"127.9.9.9:15008", NEXT_HOP_REFUSE, ERR_LOOP, NULL, NULL, NULL, NEXT_HOP_OWN_PORT},
+		{"[::1]:15006", NEXT_HOP_REFUSE, ERR_LOOP, NULL, NULL, NULL, NEXT_HOP_OWN_PORT},
+		{"127.0.0.1:80", NEXT_HOP_PLAIN, ERR_OK, "127.0.0.1:80", NULL, NULL,
+	         NEXT_HOP_UNKNOWN_ADDRESS},
+	};
+	struct mesh *m = mesh_of(world);
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+		struct next_hop hop = choose(m, "c//Pod/a/me", rows[i].target, i);
+		char text[ENDPOINT_TEXT_MAX], words[NEXT_HOP_WORDS_MAX];
+
+		if (hop.kind != rows[i].kind || hop.cause != rows[i].cause ||
+		    hop.reason != rows[i].reason)
+			fail_msg("%s: %s", rows[i].target, next_hop_words(&hop, words));
+		if (rows[i].connect)
+			assert_string_equal(endpoint_format(&hop.connect, text), rows[i].connect);
+		if (rows[i].authority)
+			assert_string_equal(endpoint_format(&hop.authority, text),
+			                    rows[i].authority);
+		if (rows[i].identity)
+			assert_string_equal(next_hop_identity(&hop, 0), rows[i].identity);
+		else
+			assert_int_equal(next_hop_identity_count(&hop), 0);
+		assert_int_equal(hop.passthrough,
+		                 hop.reason == NEXT_HOP_UNKNOWN_ADDRESS ||
+		                         hop.reason == NEXT_HOP_PASSTHROUGH_SERVICE);
+	}
+	mesh_unref(m);
+}
+
+static void a_services_names_are_expected_beside_the_workloads(void **state)
+{
+	struct mesh *m = mesh_of(world);
+	struct next_hop hop = choose(m, "c//Pod/a/me", "10.1.0.1:80", 0);
+
+	(void)state;
+	assert_int_equal(next_hop_identity_count(&hop), 2);
+	assert_string_equal(next_hop_identity(&hop, 1), "spiffe://td/ns/x/sa/y");
+	hop = choose(m, "c//Pod/a/me", "10.1.0.5:80", 0);
+	assert_int_equal(next_hop_identity_count(&hop), 2);
+	assert_string_equal(next_hop_identity(&hop, 1), "spiffe://td/ns/x/sa/gw");
+	mesh_unref(m);
+}
+
+/* source_waypoint: the waypoint itself goes straight to the pod behind it. */
+static void a_waypoint_does_not_call_itself(void **state)
+{
+	struct mesh *m = mesh_of(world);
+	struct next_hop hop = choose(m, "c//Pod/a/wp", "10.0.0.5:80", 0);
+	char text[ENDPOINT_TEXT_MAX];
+
+	(void)state;
+	assert_int_equal(hop.reason, NEXT_HOP_WORKLOAD_ADDRESS);
+	assert_string_equal(endpoint_format(&hop.connect, text), "10.0.0.5:15008");
+	hop = choose(m, "c//Pod/a/wp", "10.0.0.6:80", 0); /* referred to by address */
+	assert_int_equal(hop.reason, NEXT_HOP_WORKLOAD_ADDRESS);
+	mesh_unref(m);
+}
+
+/* destination_waypoint_mismatch_ip: the right identity from another address is no waypoint. */
+static void the_waypoints_identity_from_elsewhere_still_goes_through_it(void **state)
+{
+	struct mesh *m = mesh_of(world);
+	struct next_hop_query q = {.mesh = m,
+	                           .source = mesh_workload_by_uid(m, "c//Pod/a/wp"),
+	                           .client = endpoint_of("10.0.0.88:1"),
+	                           .target = endpoint_of("10.0.0.5:80"),
+	                           .network = "",
+	                           .hbone_port = 15008};
+	struct next_hop hop;
+
+	(void)state;
+	next_hop_choose(&q, &hop);
+	assert_int_equal(hop.reason, NEXT_HOP_WORKLOAD_WAYPOINT);
+	q.source = NULL;
+	next_hop_choose(&q, &hop);
+	assert_int_equal(hop.kind, NEXT_HOP_REFUSE);
+	assert_int_equal(hop.cause, ERR_NO_WORKLOAD);
+	mesh_unref(m);
+}
+
+/* test_sample_weighted_waypoint */
+static void weighted_waypoints_share_by_weight(void **state)
+{
+	static const char text[] =
+		"workloads:\n"
+		"- {uid: me, namespace: a, workloadIps: [10.0.0.1], services: {}}\n"
+		"- {uid: w1, namespace: a, workloadIps: [10.0.0.2], protocol: HBONE, services: {}}\n"
+		"- {uid: w2, namespace: a, workloadIps: [10.0.0.3], protocol: HBONE, services: {}}\n"
+		"services:\n"
+		"- {name: s, namespace: a, hostname: s, vips: [/10.1.0.1], ports: {80: 80}, waypoint: "
+		"{destination: /9.9.9.9}, weightedWaypoints: [{destination: {destination: /10.0.0.2}, "
+		"weight: 90}, {destination: {destination: /10.0.0.3}, weight: 10}]}\n"
+		"- {name: z, namespace: a, hostname: z, vips: [/10.1.0.2], ports: {80: 80}, waypoint: "
+		"{destination: /10.0.0.3}, weightedWaypoints: [{destination: {destination: /10.0.0.2}, "
+		"weight: 0}]}\n";
+	struct mesh *m = mesh_of(text);
+	unsigned int first = 0;
+
+	(void)state;
+	for (uint64_t dice = 0; dice < 10000; dice++) {
+		struct next_hop hop = choose(m, "me", "10.1.0.1:80", dice);
+
+		assert_int_equal(hop.reason, NEXT_HOP_SERVICE_WAYPOINT);
+		first += strcmp(hop.dst->uid, "w1") == 0;
+	}
+	assert_in_range(first, 8880, 9120); /* four deviations; the dice are fixed */
+	/* no weight at all: the plain waypoint */
+	assert_string_equal(choose(m, "me", "10.1.0.2:80", 0).dst->uid, "w2");
+	mesh_unref(m);
+}
+
+/* multiple_address_workload: the address asked for, then its family, then any. */
+static void a_workload_is_reached_at_the_family_asked_with(void **state)
+{
+	struct mesh *m =
+		mesh_of("workloads:\n"
+	                "- {uid: me, namespace: a, workloadIps: [10.0.0.1], services: {}}\n"
+	                "- {uid: w, namespace: a, workloadIps: [10.0.0.2, 10.0.0.3, \"fd00::2\"], "
+	                "services: {a/s: {}}}\n"
+	                "services:\n"
+	                "- {name: s, namespace: a, hostname: s, vips: [/10.1.0.1, \"/fd01::1\"], "
+	                "ports: {80: 80}}\n");
+	static const char *const rows[][2] = {
+		{"10.0.0.3:80", "10.0.0.3:80"},
+		{"10.1.0.1:80", "10.0.0.2:80"},
+		{"[fd01::1]:80", "[fd00::2]:80"},
+	};
+	char text[ENDPOINT_TEXT_MAX];
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+		struct next_hop hop = choose(m, "me", rows[i][0], 0);
+
+		assert_string_equal(endpoint_format(&hop.connect, text), rows[i][1]);
+	}
+	mesh_unref(m);
+}
+
+static void words_say_where_and_why(void **state)
+{
+	struct mesh *m = mesh_of(world);
+	char words[NEXT_HOP_WORDS_MAX];
+	struct next_hop hop = choose(m, "c//Pod/a/me", "10.0.0.7:80", 0);
+
+	(void)state;
+	assert_string_equal(next_hop_words(&hop, words),
+	                    "refused: the waypoint it must go through has no endpoint (a/nowhere)");
+	hop = choose(m, "c//Pod/a/me", "10.0.0.2:80", 0);
+	assert_string_equal(next_hop_words(&hop, words),
+	                    "the address of a workload that speaks HBONE");
+	mesh_unref(m);
+}
+
+/* Whatever the dice: nothing that should be encrypted is ever sent as it is. */
+static void no_dice_turn_hbone_into_plaintext(void **state)
+{
+	static const char *const targets[] = {"10.1.0.1:80", "10.0.0.2:80", "10.0.0.5:80",
+	                                      "10.1.0.5:80", "10.0.0.7:80", "10.1.0.6:80",
+	                                      "10.1.0.3:80"};
+	struct mesh *m = mesh_of(world);
+	uint64_t dice = 3;
+
+	(void)state;
+	for (unsigned int i = 0; i < 2000; i++) {
+		struct next_hop hop =
+			choose(m, "c//Pod/a/me", targets[i % ARRAY_LEN(targets)], dice_roll(&dice));
+
+		assert_int_not_equal(hop.kind, NEXT_HOP_PLAIN);
+		if (hop.kind == NEXT_HOP_HBONE)
+			assert_true(next_hop_identity_count(&hop) > 0);
+	}
+	mesh_unref(m);
+}
+
+int main(void)
+{
+	static const struct CMUnitTest tests[] = {
+		cmocka_unit_test(each_target_gets_the_contracts_next_hop),
+		cmocka_unit_test(a_services_names_are_expected_beside_the_workloads),
+		cmocka_unit_test(a_waypoint_does_not_call_itself),
+		cmocka_unit_test(the_waypoints_identity_from_elsewhere_still_goes_through_it),
+		cmocka_unit_test(weighted_waypoints_share_by_weight),
+		cmocka_unit_test(a_workload_is_reached_at_the_family_asked_with),
+		cmocka_unit_test(words_say_where_and_why),
+		cmocka_unit_test(no_dice_turn_hbone_into_plaintext),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
