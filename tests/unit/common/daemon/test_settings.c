@@ -1,0 +1,242 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "common/daemon/settings.h"
+
+/* The least that starts. */
+#define MINIMUM "LOCAL_XDS_PATH=/mesh.yaml", "CULVERT_CA=files", "CULVERT_CERT_DIR=/certs"
+
+static struct settings s;
+static struct settings_report report;
+
+static enum err read_env(const char *const env[])
+{
+	settings_report_fini(&report);
+	settings_report_init(&report);
+	settings_fini(&s);
+	return settings_read(env, 8, &s, &report);
+}
+
+#define READ(...) read_env((const char *const[]){__VA_ARGS__ __VA_OPT__(, ) NULL})
+
+static bool told(struct buf *b, const char *words)
+{
+	return b->n > 0 && memmem(b->p, b->n, words, strlen(words)) != NULL;
+}
+
+static void the_least_that_starts_has_the_contracts_defaults(void **state)
+{
+	(void)state;
+	assert_int_equal(READ(MINIMUM), ERR_OK);
+	assert_int_equal(report.warnings.n, 0);
+	assert_int_equal(s.h2_stream_window, 4194304);
+	assert_int_equal(s.h2_connection_window, 16777216);
+	assert_int_equal(s.h2_frame_size, 1048576);
+	assert_int_equal(s.pool_max_streams, 100);
+	assert_int_equal(s.pool_unused_release_ms, 300000);
+	assert_int_equal(s.keepalive_time_ms, 180000);
+	assert_int_equal(s.secret_ttl_ms, 86400000);
+	assert_int_equal(s.drain_grace_ms, 5000);
+	assert_int_equal(s.packet_mark, 1337);
+	assert_int_equal(s.admin_port, 15000);
+	assert_int_equal(s.workers, 2);
+	assert_string_equal(s.trust_domain, "cluster.local");
+	assert_string_equal(s.cluster_id, "Kubernetes");
+	assert_null(s.node_name);
+	assert_false(s.is_set[SETTING_OF_orig_src]);
+	assert_false(s.log_json);
+	assert_true(s.ipv6_enabled);
+}
+
+static void malformed_values_stop_the_start_and_are_named(void **state)
+{
+	static const char *const bad[] = {
+		"IPV6_ENABLED=yes",
+		"IPV6_ENABLED=True",
+		"KEEPALIVE_ENABLED=1",
+		"POOL_MAX_STREAMS_PER_CONNECTION=0",
+		"POOL_MAX_STREAMS_PER_CONNECTION=65536",
+		"POOL_MAX_STREAMS_PER_CONNECTION=-1",
+		"HTTP2_FRAME_SIZE=16383",
+		"HTTP2_STREAM_WINDOW_SIZE=2147483648",
+		"HTTP2_STREAM_WINDOW_SIZE=4M",
+		"SECRET_TTL=1 day",
+		"SECRET_TTL=5x",
+		"POOL_UNUSED_RELEASE_TIMEOUT=-5s",
+		"CULVERT_CA=vault",
+		"CULVERT_IO=kqueue",
+		"ZTUNNEL_WORKER_THREADS=0%",
+		"ZTUNNEL_WORKER_THREADS=101%",
+		"ZTUNNEL_RESOURCE_CPU_LIMIT=0",
+		"ZTUNNEL_CPU_LIMIT=two",
+		"TERMINATION_GRACE_PERIOD_SECONDS=30s",
+		"XDS_ON_DEMAND=maybe",
+		"CULVERT_ADMIN_PORT=70000",
+	};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
+		char name[64];
+
+		assert_int_equal(READ(MINIMUM, bad[i]), ERR_CONFIG);
+		assert_int_equal(sscanf(bad[i], "%63[^=]", name), 1);
+		assert_true(told(&report.errors, name));
+		assert_true(told(&report.errors, strchr(bad[i], '=') + 1));
+		assert_true(told(&report.errors, "it must be"));
+	}
+}
+
+static void all_mistakes_are_told_at_once(void **state)
+{
+	(void)state;
+	assert_int_equal(READ("IPV6_ENABLED=no", "SECRET_TTL=long", "CULVERT_CA=dev"), ERR_CONFIG);
+	assert_true(told(&report.errors, "IPV6_ENABLED"));
+	assert_true(told(&report.errors, "SECRET_TTL"));
+	assert_true(told(&report.errors, "LOCAL_XDS_PATH: not set"));
+	assert_true(told(&report.errors, "CULVERT_CA_INSECURE_DEV: must be true"));
+}
+
+static void what_would_weaken_security_is_refused_unless_it_changes_nothing(void **state)
+{
+	static const char *const refused[] = {
+		"CRL_PATH=/crl",          "COMPLIANCE_POLICY=pqc",
+		"TLS12_ENABLED=true",     "XDS_ADDRESS=istiod:15012",
+		"CA_ADDRESS=x:1",         "FAKE_CA=true",
+		"PROXY_CONFIG={}",        "PROXY_MODE=dedicated",
+		"PACKET_MARK=7",          "ENABLE_PROXY=false",
+		"INPOD_PORT_REUSE=false",
+	};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(refused) / sizeof(refused[0]); i++) {
+		assert_int_equal(READ(MINIMUM, refused[i]), ERR_CONFIG);
+		assert_true(told(&report.errors, "not supported here"));
+	}
+	assert_int_equal(READ(MINIMUM, "CRL_PATH=", "TLS12_ENABLED=false", "XDS_ADDRESS=",
+	                      "FAKE_CA=false", "PROXY_MODE=shared", "PACKET_MARK=1337"),
+	                 ERR_OK);
+}
+
+static void what_is_not_honoured_yet_is_said(void **state)
+{
+	(void)state;
+	assert_int_equal(READ(MINIMUM, "POD_NAME=ztunnel-x", "XDS_HEADER_X-Y=z",
+	                      "ISTIO_META_DNS_CAPTURE=true", "CULVERT_TYPO=1"),
+	                 ERR_OK);
+	assert_true(told(&report.warnings, "POD_NAME is set but not yet honoured"));
+	assert_true(told(&report.warnings, "XDS_HEADER_X-Y is set but not yet honoured"));
+	assert_true(told(&report.warnings, "ISTIO_META_DNS_CAPTURE is set but not yet honoured"));
+	assert_true(told(&report.warnings, "CULVERT_TYPO"));
+}
+
+static void secrets_are_neither_shown_nor_dumped(void **state)
+{
+	struct json_write w;
+	struct buf out;
+
+	(void)state;
+	assert_int_equal(READ(MINIMUM, "AUTH_TOKEN=hush-hush", "IPV6_ENABLED=no"), ERR_CONFIG);
+	assert_false(told(&report.errors, "hush-hush"));
+	assert_int_equal(READ(MINIMUM, "AUTH_TOKEN=hush-hush", "XDS_HEADER_A=hush-hush"), ERR_OK);
+	assert_false(told(&report.warnings, "hush-hush"));
+	buf_init(&out, 65536);
+	json_write_init(&w, &out, true);
+	settings_json(&s, "proxy ztunnel", &w);
+	assert_true(json_write_complete(&w));
+	assert_false(told(&out, "hush-hush"));
+	assert_true(told(&out, "\"proxyArgs\": \"proxy ztunnel\""));
+	buf_fini(&out);
+}
+
+static void the_dump_shows_durations_as_seconds_and_nanoseconds(void **state)
+{
+	struct json_write w;
+	struct buf out;
+
+	(void)state;
+	assert_int_equal(READ(MINIMUM, "POOL_UNUSED_RELEASE_TIMEOUT=1500ms", "ISTIO_META_FOO=bar"),
+	                 ERR_OK);
+	buf_init(&out, 65536);
+	json_write_init(&w, &out, false);
+	settings_json(&s, "", &w);
+	assert_true(told(&out, "\"poolUnusedReleaseTimeout\":{\"secs\":1,\"nanos\":500000000}"));
+	assert_true(told(&out, "\"proxyMetadata\":{\"FOO\":\"bar\"}"));
+	assert_true(told(&out, "\"socketConfig\":{\"keepaliveEnabled\":true,"));
+	assert_true(told(&out, "\"culvert\":{\"ca\":\"files\","));
+	buf_fini(&out);
+}
+
+static void the_metadata_cluster_wins(void **state)
+{
+	(void)state;
+	assert_int_equal(READ(MINIMUM, "CLUSTER_ID=a", "ISTIO_META_CLUSTER_ID=b"), ERR_OK);
+	assert_string_equal(s.cluster_id, "b");
+	assert_int_equal(READ(MINIMUM, "CLUSTER_ID=a"), ERR_OK);
+	assert_string_equal(s.cluster_id, "a");
+}
+
+static void values_reach_their_members(void **state)
+{
+	(void)state;
+	assert_int_equal(READ(MINIMUM, "ENABLE_ORIG_SRC=false", "LOG_FORMAT=json",
+	                      "AUTHZ_POLICY_INFO_LOGGING=true", "CULVERT_IO=epoll",
+	                      "TERMINATION_GRACE_PERIOD_SECONDS=30", "ZTUNNEL_WORKER_THREADS=50%",
+	                      "SECRET_TTL=1h30m", "NETWORK=net-1"),
+	                 ERR_OK);
+	assert_true(s.is_set[SETTING_OF_orig_src] && !s.orig_src);
+	assert_true(s.log_json && s.authz_info);
+	assert_int_equal(s.io, SETTING_IO_EPOLL);
+	assert_int_equal(s.drain_grace_ms, 25000);
+	assert_int_equal(s.workers, 4);
+	assert_int_equal(s.secret_ttl_ms, 5400000);
+	assert_string_equal(s.network, "net-1");
+}
+
+static void empty_values_of_typed_settings_mean_unset(void **state)
+{
+	(void)state;
+	assert_int_equal(READ(MINIMUM, "ZTUNNEL_CPU_LIMIT=", "IPV6_ENABLED=", "SECRET_TTL="),
+	                 ERR_OK);
+	assert_true(s.ipv6_enabled);
+	assert_false(s.is_set[SETTING_OF_cpu_limit]);
+}
+
+static void both_local_states_are_one_too_many(void **state)
+{
+	(void)state;
+	assert_int_equal(READ(MINIMUM, "LOCAL_XDS={}"), ERR_CONFIG);
+	assert_true(told(&report.errors, "both are set"));
+}
+
+static int end(void **state)
+{
+	(void)state;
+	settings_fini(&s);
+	settings_report_fini(&report);
+	return 0;
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(the_least_that_starts_has_the_contracts_defaults),
+		cmocka_unit_test(malformed_values_stop_the_start_and_are_named),
+		cmocka_unit_test(all_mistakes_are_told_at_once),
+		cmocka_unit_test(what_would_weaken_security_is_refused_unless_it_changes_nothing),
+		cmocka_unit_test(what_is_not_honoured_yet_is_said),
+		cmocka_unit_test(secrets_are_neither_shown_nor_dumped),
+		cmocka_unit_test(the_dump_shows_durations_as_seconds_and_nanoseconds),
+		cmocka_unit_test(the_metadata_cluster_wins),
+		cmocka_unit_test(values_reach_their_members),
+		cmocka_unit_test(empty_values_of_typed_settings_mean_unset),
+		cmocka_unit_test(both_local_states_are_one_too_many),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, end);
+}
