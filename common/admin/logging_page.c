@@ -50,6 +50,8 @@ static bool read_wish(struct span query, struct logging_wish *wish)
 /* A list of levels names at least one, and no item of it is empty. */
 static bool has_empty_item(struct span list)
 {
+	if (list.n == 0)
+		return true;
 	while (list.p != NULL)
 		if (str_trim(str_split(&list, ',')).n == 0)
 			return true;
