@@ -66,6 +66,7 @@ class Place:
     def popen(self, argv, **more):
         """Starts a program in the place; the lab ends it at the latest when it goes down."""
         more.setdefault("stdin", subprocess.DEVNULL)
+        more.setdefault("start_new_session", True)
         with self.entered():
             process = subprocess.Popen(argv, **more)
         self.processes.append(process)

@@ -120,7 +120,8 @@ class Ztunnel:
         with open(self.log_path, "ab") as log, netns.entered(self.node.netns):
             self.process = subprocess.Popen([self.node.lab.ztunnel_path or binary(), "proxy"],
                                             stdin=subprocess.DEVNULL, stdout=log, stderr=log,
-                                            env=self.environment(), cwd="/")
+                                            env=self.environment(), cwd="/",
+                                            start_new_session=True)
         if wait:
             self.wait_ready()
 
@@ -128,17 +129,14 @@ class Ztunnel:
         return self.process is not None and self.process.poll() is None
 
     def wait_ready(self, timeout=READY_TIMEOUT):
-        def ready():
-            if not self.running():
-                raise_now.append(self.process.returncode)
-                return True
-            return self.ready()[0] == 200
-        raise_now = []
-        wait_until(ready, timeout, f"ztunnel of node {self.node.name} is ready; its log ends:\n"
-                   + self.tail(15))
-        if raise_now:
-            raise LabError(f"ztunnel of node {self.node.name} ended with status {raise_now[0]}; "
-                           f"its log ends:\n{self.tail(15)}")
+        try:
+            wait_until(lambda: not self.running() or self.ready()[0] == 200, timeout,
+                       f"ztunnel of node {self.node.name} is ready")
+        except LabError as error:
+            raise LabError(f"{error}; its log ends:\n{self.tail(15)}") from None
+        if not self.running():
+            raise LabError(f"ztunnel of node {self.node.name} ended with status "
+                           f"{self.process.returncode}; its log ends:\n{self.tail(15)}")
 
     def ready(self):
         status, _, text = self.get("/healthz/ready", telemetry.READY_PORT)
