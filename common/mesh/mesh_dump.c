@@ -8,7 +8,8 @@
 #include "common/base/check.h"
 #include "common/mesh/mesh_table.h"
 
-enum { PAIR_TEXT_MAX = 1024 }; /* "network/ip", "namespace/hostname"; longer ones are cut */
+/* "network/ip", "namespace/hostname": as long as the text it was read from, the address rewritten. */
+enum { PAIR_TEXT_MAX = IDENTITY_TEXT_MAX + IP_TEXT_MAX };
 
 static const char *pair(const char *first, const char *second, char out[PAIR_TEXT_MAX])
 {

@@ -13,9 +13,9 @@
 #include "common/mesh/yaml_report.h"
 
 enum {
-	YAML_DEPTH_MAX = 32,             /* the state file needs 9 */
-	YAML_NODES_MAX = 8 * 1000000,    /* 100,000 workloads of 80 */
-	YAML_SCALAR_LEN_MAX = 64 * 1024, /* no name, address or identity comes near */
+	YAML_DEPTH_MAX = 32,                     /* the state file needs 9 */
+	YAML_NODES_MAX = 8 * 1000000,            /* 100,000 workloads of 80 */
+	YAML_SCALAR_LEN_MAX = IDENTITY_TEXT_MAX, /* nothing is longer than an identity */
 };
 
 enum yaml_kind { YAML_SCALAR, YAML_LIST, YAML_MAP };

@@ -354,7 +354,7 @@ static void limits_hold(void **state)
 	memset(longer, 'a', YAML_SCALAR_LEN_MAX + 1);
 	longer[YAML_SCALAR_LEN_MAX + 1] = '\0';
 	said = refusal(longer, ERR_LIMIT);
-	assert_non_null(strstr(said, "a text longer than 65536"));
+	assert_non_null(strstr(said, "a text longer than 2048"));
 	free(said);
 	free(deep);
 	free(longer);
