@@ -87,16 +87,20 @@ enum err proxy_v2_parse(struct span in, struct proxy_v2 *ret_header, size_t *ret
 {
 	struct proxy_v2 h = {0};
 	struct rd r = rd_of(in);
-	struct span sign = rd_bytes(&r, sizeof(signature));
-	uint8_t command = rd_u8(&r), family = rd_u8(&r);
-	uint16_t len = rd_u16(&r);
-	size_t ip_len = family == TCP_OVER_V4 ? 4 : 16;
+	uint8_t command, family;
+	uint16_t len;
+	size_t ip_len;
 
-	if (in.n < PROXY_V2_HEAD)
-		return in.n > sizeof(signature) || memcmp(in.p, signature, in.n) == 0 ? ERR_EOF
-		                                                                      : ERR_PARSE;
-	if (!span_eq(sign, span_of(signature, sizeof(signature))))
+	rd_skip(&r, sizeof(signature));
+	command = rd_u8(&r);
+	family = rd_u8(&r);
+	len = rd_u16(&r);
+	ip_len = family == TCP_OVER_V4 ? 4 : 16;
+	if (in.n > 0 &&
+	    memcmp(in.p, signature, in.n < sizeof(signature) ? in.n : sizeof(signature)) != 0)
 		return ERR_PARSE;
+	if (rd_failed(&r))
+		return ERR_EOF;
 	if (command != COMMAND_PROXY)
 		return command == COMMAND_LOCAL ? ERR_UNSUPPORTED : ERR_PARSE;
 	if (family != TCP_OVER_V4 && family != TCP_OVER_V6)
