@@ -83,6 +83,8 @@ struct capture_state {
 	__u32 layout;
 	__u32 sysctl_saved;  /* bit i: sysctl_old[i] holds the value from before */
 	__s32 sysctl_old[8]; /* by enum pod_sysctl */
+	__u32 by_clsact;     /* the guard is a filter, not a pinned link */
+	__u32 zero;
 	__u64 netns_dev, netns_ino;
 	char netns[CAPTURE_NETNS_TEXT_MAX];
 };
@@ -106,6 +108,6 @@ _Static_assert(sizeof(struct capture_tuple) == 40, "map layout");
 _Static_assert(sizeof(struct capture_pod) == 8, "map layout");
 _Static_assert(sizeof(struct capture_cfg) == 16, "map layout");
 _Static_assert(sizeof(struct capture_ztsock) == 4, "map layout");
-_Static_assert(sizeof(struct capture_state) == 312, "map layout");
+_Static_assert(sizeof(struct capture_state) == 320, "map layout");
 
 #endif

@@ -4,6 +4,7 @@
 #include <bpf/bpf.h>
 #include <bpf/libbpf.h>
 #include <errno.h>
+#include <limits.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -263,6 +264,7 @@ static enum err refused(const char *what, int res, char why[WHY_MAX])
 
 enum err capture_pod_probe(struct capture *c, char why[WHY_MAX])
 {
+	const struct link_target nowhere = {.attach_type = LINK_TCX_EGRESS, .ifindex = INT_MAX};
 	struct capture_ingress *ingress = NULL;
 	struct capture_guard *guard = NULL;
 	int res = load_ingress(c, NULL, &ingress);
@@ -278,6 +280,8 @@ enum err capture_pod_probe(struct capture *c, char why[WHY_MAX])
 	if (res != 0)
 		return refused("leak guard", res, why);
 	e = link_program_tag(bpf_program__fd(guard->progs.capture_guard), &c->guard, why);
+	if (link_put("", bpf_program__fd(guard->progs.capture_guard), &nowhere) != -ENODEV)
+		c->without_tcx = true; /* a kernel that knows tcx looks for the device */
 	capture_guard__destroy(guard);
 	return e;
 }
@@ -346,13 +350,10 @@ static int guard_one(const struct capture *c, const struct capture_pod_maps *m, 
 {
 	struct link_target target = {.attach_type = LINK_TCX_EGRESS, .ifindex = ifindex};
 	char path[PIN_PATH_MAX];
-	int res = -EINVAL;
 
-	if (!c->without_tcx)
-		res = link_put(guard_path(c, m->cookie, ifindex, path), prog_fd, &target);
-	if (res == -EINVAL || res == -EOPNOTSUPP)
-		res = guard_by_clsact(prog_fd, ifindex);
-	return res;
+	if (c->without_tcx)
+		return guard_by_clsact(prog_fd, ifindex);
+	return link_put(guard_path(c, m->cookie, ifindex, path), prog_fd, &target);
 }
 
 static bool guards_all(const struct capture *c, const struct capture_pod_maps *m,

@@ -58,7 +58,7 @@ void capture_pod_detach(const struct capture *c, uint64_t cookie);
 /* Guard these devices; call inside the pod's namespace. Errs: ERR_SYSTEM */
 MUST_CHECK enum err capture_pod_guard(const struct capture *c, const struct capture_pod_maps *m,
                                       const struct rtnl_link *links, size_t n, char why[WHY_MAX]);
-/* Only what is not pinned; the rest goes with the pins. Call inside the pod's namespace. */
+/* Of a guard by clsact; one by links goes with the pins. Call inside the pod's namespace. */
 void capture_pod_unguard(const struct rtnl_link *links, size_t n);
 
 #endif

@@ -98,6 +98,7 @@ static enum err open_maps(struct enrollment *n, const char *netns, char why[WHY_
 		return err;
 	e->state.netns_dev = n->pod.netns_dev;
 	e->state.netns_ino = n->pod.netns_ino;
+	e->state.by_clsact |= n->s->capture->without_tcx;
 	(void)snprintf(e->state.netns, sizeof(e->state.netns), "%s", netns);
 	return ERR_OK;
 }

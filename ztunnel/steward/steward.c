@@ -76,7 +76,7 @@ enum err steward_start(const struct steward_options *opt, struct steward **ret_s
 		return e;
 	}
 	s->node = node.id;
-	s->capture->without_tcx = opt->guard_by_clsact;
+	s->capture->without_tcx |= opt->guard_by_clsact;
 	*ret_steward = s;
 	return ERR_OK;
 }

@@ -43,7 +43,8 @@ static enum err undo_inside(void *arg, char why[WHY_MAX])
 
 	if (e->rtnl.fd < 0)
 		err = rtnl_open(&e->rtnl, why);
-	if (err == ERR_OK && rtnl_links(&e->rtnl, links, &n, why) == ERR_OK)
+	if (err == ERR_OK && e->state.by_clsact != 0 &&
+	    rtnl_links(&e->rtnl, links, &n, why) == ERR_OK)
 		capture_pod_unguard(links, n);
 	if (err == ERR_OK)
 		err = rtnl_flush(&e->rtnl, why);
