@@ -2,6 +2,7 @@
 #include "common/base/iobuf.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 #include "common/base/check.h"
 #include "common/base/mem.h"
@@ -246,4 +247,19 @@ void iobuf_queue_consume(struct iobuf_queue *q, size_t n)
 		n -= v->len;
 		iobuf_unref(iobuf_queue_pop(q).buf);
 	}
+}
+
+bool iobuf_queue_pack(struct iobuf_queue *q, uint32_t busy, const uint8_t *p, uint32_t n)
+{
+	struct iobuf_view *last;
+
+	if (q->count <= busy)
+		return false;
+	last = iobuf_queue_at(q, q->count - 1);
+	if (last->buf->refs != 1 || n > (size_t)(last->buf->mem + last->buf->cap - last->p) - last->len)
+		return false;
+	memcpy(last->p + last->len, p, n);
+	last->len += n;
+	q->bytes += n;
+	return true;
 }

@@ -196,6 +196,8 @@ void h2_conn_kick(struct h2_conn *c)
 
 void h2_conn_close(struct h2_conn *c, uint32_t code)
 {
+	if (c->closing)
+		return;
 	if (c->session == NULL) {
 		tls_conn_close(&c->tls);
 		return;

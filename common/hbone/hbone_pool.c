@@ -47,7 +47,7 @@ struct hbone_tunnel {
 };
 
 static const struct h2_conn_owner conn_owner;
-static const struct hbone_stream_owner ask_stream_owner;
+static const struct hbone_stream_owner call_stream_owner;
 
 /* --- keys --------------------------------------------------------------------------------- */
 
@@ -121,7 +121,7 @@ static void withdraw(struct hbone_tunnel *t)
 	t->older = NULL;
 }
 
-static void answer(struct hbone_ask *a, enum err cause)
+static void answer(struct hbone_call *a, enum err cause)
 {
 	if (a->answered)
 		return;
@@ -138,7 +138,7 @@ static void answer(struct hbone_ask *a, enum err cause)
 static void fail_waiting(struct hbone_tunnel *t, enum err cause)
 {
 	while (!list_empty(&t->waiting))
-		answer(list_entry(t->waiting.next, struct hbone_ask, link), cause);
+		answer(list_entry(t->waiting.next, struct hbone_call, link), cause);
 }
 
 static void gone(struct hbone_tunnel *t)
@@ -203,7 +203,7 @@ static void on_idle(struct timer *timer)
 }
 
 /* Open a's stream on an open tunnel. */
-static void open_stream(struct hbone_tunnel *t, struct hbone_ask *a)
+static void open_stream(struct hbone_tunnel *t, struct hbone_call *a)
 {
 	int32_t id = 0;
 	enum err e = h2_session_request(t->carrier.h2.session, a->fields, a->field_count, NULL, &id);
@@ -216,7 +216,7 @@ static void open_stream(struct hbone_tunnel *t, struct hbone_ask *a)
 	list_remove(&a->link);
 	t->waiting_count--;
 	a->tunnel = NULL;
-	hbone_stream_attach(&a->stream, &t->carrier, id, &ask_stream_owner);
+	hbone_stream_attach(&a->stream, &t->carrier, id, &call_stream_owner);
 	a->peer = h2_conn_peer(&t->carrier.h2);
 	h2_conn_kick(&t->carrier.h2);
 	timer_arm(t->pool->loop, &a->deadline, t->pool->options.answer_ms);
@@ -225,7 +225,7 @@ static void open_stream(struct hbone_tunnel *t, struct hbone_ask *a)
 static void serve_waiting(struct hbone_tunnel *t)
 {
 	while (t->state == TUNNEL_OPEN && !list_empty(&t->waiting))
-		open_stream(t, list_entry(t->waiting.next, struct hbone_ask, link));
+		open_stream(t, list_entry(t->waiting.next, struct hbone_call, link));
 }
 
 /* --- HTTP/2 connection events -------------------------------------------------------------- */
@@ -364,9 +364,9 @@ static struct hbone_tunnel *find_tunnel(struct hbone_pool *p, struct span key)
 }
 
 /* Answers that are known at once are given at the end of the turn, never inside the call. */
-static void on_ask_hook(struct loop_hook *h)
+static void on_call_hook(struct loop_hook *h)
 {
-	struct hbone_ask *a = container_of(h, struct hbone_ask, hook);
+	struct hbone_call *a = container_of(h, struct hbone_call, hook);
 
 	if (a->cause != ERR_OK)
 		answer(a, a->cause);
@@ -376,25 +376,25 @@ static void on_ask_hook(struct loop_hook *h)
 
 static void on_answer_late(struct timer *timer)
 {
-	struct hbone_ask *a = container_of(timer, struct hbone_ask, deadline);
+	struct hbone_call *a = container_of(timer, struct hbone_call, deadline);
 
 	hbone_stream_reset(&a->stream, err_info(ERR_CANCELLED)->h2_code);
 	answer(a, ERR_HBONE_TIMEOUT);
 }
 
-void hbone_ask_start(struct hbone_ask *a, struct hbone_pool *p, const struct hbone_key *key,
+void hbone_call_start(struct hbone_call *a, struct hbone_pool *p, const struct hbone_key *key,
                      const struct h2_field *fields, unsigned int field_count,
-                     const struct hbone_ask_owner *owner,
+                     const struct hbone_call_owner *owner,
                      const struct hbone_stream_owner *stream_owner)
 {
 	struct hbone_tunnel *t = NULL;
 	struct buf packed;
 
-	*a = (struct hbone_ask){.owner = owner, .stream_owner = stream_owner, .pool = p,
+	*a = (struct hbone_call){.owner = owner, .stream_owner = stream_owner, .pool = p,
 	                        .fields = fields, .field_count = field_count};
 	list_init(&a->link);
 	timer_init(&a->deadline, on_answer_late);
-	loop_hook_init(&a->hook, on_ask_hook);
+	loop_hook_init(&a->hook, on_call_hook);
 	if (p->stopping || key->identity_count > HBONE_KEY_IDENTITIES_MAX) {
 		a->cause = p->stopping ? ERR_CANCELLED : ERR_LIMIT;
 	} else {
@@ -416,7 +416,7 @@ void hbone_ask_start(struct hbone_ask *a, struct hbone_pool *p, const struct hbo
 		loop_at_turn_end(p->loop, &a->hook);
 }
 
-void hbone_ask_cancel(struct hbone_ask *a)
+void hbone_call_cancel(struct hbone_call *a)
 {
 	if (a->answered)
 		return;
@@ -433,14 +433,14 @@ void hbone_ask_cancel(struct hbone_ask *a)
 
 /* --- a stream before its answer ------------------------------------------------------------ */
 
-static struct hbone_ask *of_stream(struct hbone_stream *s)
+static struct hbone_call *of_stream(struct hbone_stream *s)
 {
-	return container_of(s, struct hbone_ask, stream);
+	return container_of(s, struct hbone_call, stream);
 }
 
 static void on_head(struct hbone_stream *s, const struct h2_head *head)
 {
-	struct hbone_ask *a = of_stream(s);
+	struct hbone_call *a = of_stream(s);
 	enum err e = hbone_response_parse(head, &a->status);
 
 	if (e == ERR_OK)
@@ -472,7 +472,7 @@ static void on_early_break(struct hbone_stream *s, enum err cause)
 	answer(of_stream(s), cause);
 }
 
-static const struct hbone_stream_owner ask_stream_owner = {
+static const struct hbone_stream_owner call_stream_owner = {
 	.head = on_head,
 	.data = on_early_data,
 	.end = on_early_end,

@@ -26,7 +26,7 @@ enum {
 
 struct hbone_pool;
 struct hbone_tunnel;
-struct hbone_ask;
+struct hbone_call;
 
 /* Whom to reach, as whom. All borrowed for the call that takes it. */
 struct hbone_key {
@@ -86,20 +86,20 @@ void hbone_pool_stop(struct hbone_pool *p);
 void hbone_pool_fini(struct hbone_pool *p); /* after stopped() */
 unsigned int hbone_pool_tunnels(const struct hbone_pool *p);
 
-struct hbone_ask_owner {
+struct hbone_call_owner {
 	/*
 	 * The peer answered or never will. ERR_OK: 200, the stream is open, and stream_owner hears it from now on;
 	 * ERR_HBONE_STATUS: status says what; else no stream was made. Once, unless cancelled.
 	 */
-	void (*answered)(struct hbone_ask *a, enum err cause);
+	void (*answered)(struct hbone_call *a, enum err cause);
 };
 
 /* One CONNECT being asked for. Embedded; fields but stream, status and peer are private. */
-struct hbone_ask {
+struct hbone_call {
 	struct hbone_stream stream;
 	uint16_t status;          /* of ERR_HBONE_STATUS */
 	const char *peer;         /* verified identity of the tunnel's far end; lives as long as the stream */
-	const struct hbone_ask_owner *owner;
+	const struct hbone_call_owner *owner;
 	const struct hbone_stream_owner *stream_owner;
 	struct hbone_pool *pool;
 	struct hbone_tunnel *tunnel; /* waited for */
@@ -116,12 +116,12 @@ struct hbone_ask {
  * fields: the CONNECT head; they and what they point to are borrowed until answered() or cancel.
  * stream_owner: of the opened stream.
  */
-void hbone_ask_start(struct hbone_ask *a, struct hbone_pool *p, const struct hbone_key *key,
+void hbone_call_start(struct hbone_call *a, struct hbone_pool *p, const struct hbone_key *key,
                      const struct h2_field *fields, unsigned int field_count,
-                     const struct hbone_ask_owner *owner,
+                     const struct hbone_call_owner *owner,
                      const struct hbone_stream_owner *stream_owner);
 /* Before answered(): nothing follows; a stream that was opened is reset. Harmless after it. */
-void hbone_ask_cancel(struct hbone_ask *a);
+void hbone_call_cancel(struct hbone_call *a);
 
 /* The pool owner's answer to dial: fd (taken) when cause is ERR_OK. From loop_turn(), not inside dial(). */
 void hbone_dial_done(struct hbone_pool *p, struct hbone_dial *d, int fd, enum err cause);

@@ -86,9 +86,9 @@ static void end_finish(struct relay_end *e)
 	loop_at_turn_end(h->loop, &h->hook);
 }
 
-static size_t end_queued(const struct relay_end *e)
+static size_t end_queued(struct relay_end *e)
 {
-	return hbone_stream_queued(container_of(e, const struct hbone_end, end)->stream);
+	return hbone_stream_queued(of(e)->stream);
 }
 
 static void end_resume(struct relay_end *e)

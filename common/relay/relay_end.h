@@ -25,7 +25,7 @@ struct relay_end_ops {
 	/* Nothing more comes towards this end: half-close behind what is queued. Once. */
 	void (*finish)(struct relay_end *e);
 	/* Octets put and not yet taken by the other side of this end. */
-	size_t (*queued)(const struct relay_end *e);
+	size_t (*queued)(struct relay_end *e);
 	/* Produce again, after relay_on_data answered false. */
 	void (*resume)(struct relay_end *e);
 	/* n more octets that came out of this end were taken by the other one: its receive window may widen. */

@@ -295,9 +295,9 @@ static void socket_finish(struct relay_end *e)
 	loop_at_turn_end(s->loop, &s->hook);
 }
 
-static size_t socket_queued(const struct relay_end *e)
+static size_t socket_queued(struct relay_end *e)
 {
-	return container_of(e, const struct socket_end, end)->out.bytes;
+	return container_of(e, struct socket_end, end)->out.bytes;
 }
 
 static void socket_start(struct relay_end *e)
