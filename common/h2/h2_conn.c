@@ -92,7 +92,8 @@ static void on_established(struct tls_conn *t)
 {
 	struct h2_conn *c = of_tls(t);
 
-	c->session = h2_session_new(c->role, &c->options, loop_iobufs(t->loop), loop_now_ms(t->loop));
+	c->session =
+		h2_session_new(c->role, &c->options, loop_iobufs(t->loop), loop_now_ms(t->loop));
 	if (c->session == NULL) {
 		tls_conn_abort(t, ERR_MEMORY);
 		return;

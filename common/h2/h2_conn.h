@@ -30,16 +30,17 @@ struct h2_conn_owner {
 };
 
 struct h2_conn {
-	struct tls_conn tls;           /* private, as are all below but session */
-	struct h2_session *session;    /* for put, end, reset, consumed, ...: follow with h2_conn_kick */
+	struct tls_conn tls; /* private, as are all below but session */
+	struct h2_session
+		*session; /* for put, end, reset, consumed, ...: follow with h2_conn_kick */
 	const struct h2_conn_owner *owner;
-	struct h2_events *scratch;     /* the worker's, shared by all its connections */
+	struct h2_events *scratch; /* the worker's, shared by all its connections */
 	struct h2_options options;
 	enum h2_role role;
-	enum err cause;                /* of an HTTP/2 failure, told to the peer before the close */
-	bool closing;                  /* our orderly end: close when the output is out */
+	enum err cause; /* of an HTTP/2 failure, told to the peer before the close */
+	bool closing;   /* our orderly end: close when the output is out */
 	bool ended;
-	bool starved;                  /* no buffer was to be had: retry at the timer */
+	bool starved; /* no buffer was to be had: retry at the timer */
 	struct timer tick;
 	struct loop_hook kick;
 };

@@ -13,23 +13,24 @@ enum {
 	/* Octets of a key: two addresses, a port and identities of at most SPIFFE_ID_MAX each would be far more than
 	 * any real service has; what does not fit is refused. */
 	HBONE_KEY_LEN_MAX = 32 * 1024,
-	GOAWAY_LOOK_MS = 1000, /* how often a tunnel its peer gave up is looked at for being empty */
+	GOAWAY_LOOK_MS =
+		1000, /* how often a tunnel its peer gave up is looked at for being empty */
 };
 
 enum tunnel_state {
 	TUNNEL_DIAL,      /* waiting for the owner's TCP connection */
 	TUNNEL_HANDSHAKE, /* TLS */
 	TUNNEL_OPEN,
-	TUNNEL_ENDED,     /* no new streams; landing */
+	TUNNEL_ENDED, /* no new streams; landing */
 };
 
 struct hbone_tunnel {
 	struct hbone_carrier carrier;
 	struct hbone_pool *pool;
-	struct map_node node;      /* in the pool's table while it is the one to ask */
+	struct map_node node;       /* in the pool's table while it is the one to ask */
 	struct hbone_tunnel *older; /* same key, full at the time */
 	struct list link;
-	struct list waiting;       /* asks for a stream on it */
+	struct list waiting; /* asks for a stream on it */
 	unsigned int waiting_count;
 	struct hbone_dial dial;
 	enum tunnel_state state;
@@ -206,7 +207,8 @@ static void on_idle(struct timer *timer)
 static void open_stream(struct hbone_tunnel *t, struct hbone_call *a)
 {
 	int32_t id = 0;
-	enum err e = h2_session_request(t->carrier.h2.session, a->fields, a->field_count, NULL, &id);
+	enum err e =
+		h2_session_request(t->carrier.h2.session, a->fields, a->field_count, NULL, &id);
 
 	if (e != ERR_OK) {
 		answer(a, e);
@@ -292,7 +294,8 @@ static const struct h2_conn_owner conn_owner = {
 void hbone_dial_done(struct hbone_pool *p, struct hbone_dial *d, int fd, enum err cause)
 {
 	struct hbone_tunnel *t = container_of(d, struct hbone_tunnel, dial);
-	struct tls_expect expect = {.identities = t->identities, .identity_count = t->identity_count};
+	struct tls_expect expect = {.identities = t->identities,
+	                            .identity_count = t->identity_count};
 	struct tls_session *tls = NULL;
 
 	if (cause == ERR_OK && p->stopping) {
@@ -383,15 +386,18 @@ static void on_answer_late(struct timer *timer)
 }
 
 void hbone_call_start(struct hbone_call *a, struct hbone_pool *p, const struct hbone_key *key,
-                     const struct h2_field *fields, unsigned int field_count,
-                     const struct hbone_call_owner *owner,
-                     const struct hbone_stream_owner *stream_owner)
+                      const struct h2_field *fields, unsigned int field_count,
+                      const struct hbone_call_owner *owner,
+                      const struct hbone_stream_owner *stream_owner)
 {
 	struct hbone_tunnel *t = NULL;
 	struct buf packed;
 
-	*a = (struct hbone_call){.owner = owner, .stream_owner = stream_owner, .pool = p,
-	                        .fields = fields, .field_count = field_count};
+	*a = (struct hbone_call){.owner = owner,
+	                         .stream_owner = stream_owner,
+	                         .pool = p,
+	                         .fields = fields,
+	                         .field_count = field_count};
 	list_init(&a->link);
 	timer_init(&a->deadline, on_answer_late);
 	loop_hook_init(&a->hook, on_call_hook);
@@ -497,7 +503,8 @@ void hbone_pool_init(struct hbone_pool *p, struct loop *loop, struct h2_events *
 {
 	uint8_t seed[16];
 
-	*p = (struct hbone_pool){.loop = loop, .scratch = scratch, .owner = owner, .options = *options};
+	*p = (struct hbone_pool){
+		.loop = loop, .scratch = scratch, .owner = owner, .options = *options};
 	rand_system_bytes(seed, sizeof(seed));
 	map_init(&p->tunnels, seed);
 	list_init(&p->all);
@@ -513,9 +520,7 @@ void hbone_pool_stop(struct hbone_pool *p)
 		switch (t->state) {
 		case TUNNEL_DIAL: p->owner->dial_cancel(p, &t->dial); break;
 		case TUNNEL_HANDSHAKE: h2_conn_abort(&t->carrier.h2, ERR_CANCELLED); break;
-		case TUNNEL_OPEN:
-			h2_conn_close(&t->carrier.h2, err_info(ERR_OK)->h2_code);
-			break;
+		case TUNNEL_OPEN: h2_conn_close(&t->carrier.h2, err_info(ERR_OK)->h2_code); break;
 		case TUNNEL_ENDED: break;
 		}
 	}

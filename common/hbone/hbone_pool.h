@@ -21,7 +21,8 @@
 #include "common/tls/tls_config.h"
 
 enum {
-	HBONE_KEY_IDENTITIES_MAX = 64, /* service SANs and the workload's own: real services have a few */
+	HBONE_KEY_IDENTITIES_MAX =
+		64, /* service SANs and the workload's own: real services have a few */
 };
 
 struct hbone_pool;
@@ -30,10 +31,10 @@ struct hbone_call;
 
 /* Whom to reach, as whom. All borrowed for the call that takes it. */
 struct hbone_key {
-	struct tls_config *config;      /* certificate and trust of the source identity */
+	struct tls_config *config; /* certificate and trust of the source identity */
 	struct ip source_ip;
-	struct endpoint to;             /* the peer's HBONE port */
-	const char *const *identities;  /* who may answer there, in order */
+	struct endpoint to;            /* the peer's HBONE port */
+	const char *const *identities; /* who may answer there, in order */
 	unsigned int identity_count;
 };
 
@@ -58,11 +59,11 @@ struct hbone_pool_owner {
 
 struct hbone_pool_options {
 	struct h2_options h2;
-	uint32_t streams_max;      /* per tunnel, POOL_MAX_STREAMS_PER_CONNECTION */
-	uint64_t idle_ms;          /* POOL_UNUSED_RELEASE_TIMEOUT */
+	uint32_t streams_max; /* per tunnel, POOL_MAX_STREAMS_PER_CONNECTION */
+	uint64_t idle_ms;     /* POOL_UNUSED_RELEASE_TIMEOUT */
 	uint64_t handshake_ms;
-	uint64_t answer_ms;        /* from CONNECT to its answer */
-	uint16_t own_port;         /* 15008: a dial time-out there names NetworkPolicy */
+	uint64_t answer_ms; /* from CONNECT to its answer */
+	uint16_t own_port;  /* 15008: a dial time-out there names NetworkPolicy */
 };
 
 /* Embedded by its owner; fields are private. */
@@ -71,7 +72,7 @@ struct hbone_pool {
 	struct h2_events *scratch;
 	const struct hbone_pool_owner *owner;
 	struct hbone_pool_options options;
-	struct map tunnels;      /* by key: the newest of each chain */
+	struct map tunnels; /* by key: the newest of each chain */
 	struct list all;
 	unsigned int count;
 	bool stopping, stop_told;
@@ -80,7 +81,8 @@ struct hbone_pool {
 
 /* scratch: the worker's, borrowed. */
 void hbone_pool_init(struct hbone_pool *p, struct loop *loop, struct h2_events *scratch,
-                     const struct hbone_pool_options *options, const struct hbone_pool_owner *owner);
+                     const struct hbone_pool_options *options,
+                     const struct hbone_pool_owner *owner);
 /* End every tunnel (streams on it break) and report stopped(). */
 void hbone_pool_stop(struct hbone_pool *p);
 void hbone_pool_fini(struct hbone_pool *p); /* after stopped() */
@@ -97,8 +99,9 @@ struct hbone_call_owner {
 /* One CONNECT being asked for. Embedded; fields but stream, status and peer are private. */
 struct hbone_call {
 	struct hbone_stream stream;
-	uint16_t status;          /* of ERR_HBONE_STATUS */
-	const char *peer;         /* verified identity of the tunnel's far end; lives as long as the stream */
+	uint16_t status; /* of ERR_HBONE_STATUS */
+	const char
+		*peer; /* verified identity of the tunnel's far end; lives as long as the stream */
 	const struct hbone_call_owner *owner;
 	const struct hbone_stream_owner *stream_owner;
 	struct hbone_pool *pool;
@@ -117,9 +120,9 @@ struct hbone_call {
  * stream_owner: of the opened stream.
  */
 void hbone_call_start(struct hbone_call *a, struct hbone_pool *p, const struct hbone_key *key,
-                     const struct h2_field *fields, unsigned int field_count,
-                     const struct hbone_call_owner *owner,
-                     const struct hbone_stream_owner *stream_owner);
+                      const struct h2_field *fields, unsigned int field_count,
+                      const struct hbone_call_owner *owner,
+                      const struct hbone_stream_owner *stream_owner);
 /* Before answered(): nothing follows; a stream that was opened is reset. Harmless after it. */
 void hbone_call_cancel(struct hbone_call *a);
 

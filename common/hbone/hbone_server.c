@@ -166,7 +166,8 @@ void hbone_server_drain(struct hbone_server *c)
 void hbone_server_close(struct hbone_server *c, enum err cause)
 {
 	while (!list_empty(&c->carrier.streams)) {
-		struct hbone_stream *s = list_entry(c->carrier.streams.next, struct hbone_stream, link);
+		struct hbone_stream *s =
+			list_entry(c->carrier.streams.next, struct hbone_stream, link);
 		const struct hbone_stream_owner *owner = s->owner;
 
 		hbone_stream_reset(s, err_info(cause)->h2_code);

@@ -13,7 +13,8 @@
 #include "common/hbone/hbone_stream.h"
 
 enum {
-	HBONE_SHUTDOWN_STEP_MS = 1000, /* between the two GOAWAYs: a round trip, generously (RFC 9113 6.8) */
+	HBONE_SHUTDOWN_STEP_MS =
+		1000, /* between the two GOAWAYs: a round trip, generously (RFC 9113 6.8) */
 };
 
 struct hbone_server;

@@ -24,9 +24,9 @@ enum {
 
 struct hbone_carrier {
 	struct h2_conn h2;
-	struct list streams;  /* private */
-	unsigned int count;   /* streams on it */
-	size_t held, owed;    /* private: octets not taken yet; of those, window not returned yet */
+	struct list streams; /* private */
+	unsigned int count;  /* streams on it */
+	size_t held, owed;   /* private: octets not taken yet; of those, window not returned yet */
 };
 
 struct hbone_stream;

@@ -175,4 +175,3 @@ void hbone_end_stream_broken(struct hbone_end *h, enum err cause)
 		relay_on_broken(&h->end, cause);
 	}
 }
-

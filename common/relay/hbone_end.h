@@ -19,9 +19,9 @@ struct hbone_end {
 	struct loop *loop;
 	struct hbone_stream *stream;
 	bool started, finishing, finished, broken, closing, landed;
-	bool early_end;                /* the peer ended before start() */
-	enum err cause;                /* of a break that waits to be reported */
-	struct iobuf_queue early;      /* bytes that came before start() */
+	bool early_end;           /* the peer ended before start() */
+	enum err cause;           /* of a break that waits to be reported */
+	struct iobuf_queue early; /* bytes that came before start() */
 	struct loop_hook hook;
 };
 

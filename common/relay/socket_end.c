@@ -138,7 +138,8 @@ static void deliver_batch(struct socket_end *s, struct socket_batch *b, size_t n
 {
 	for (unsigned int i = 0; i < SOCKET_BATCH && n > 0; i++) {
 		size_t part = n < IOBUF_SLOT_LEN ? n : IOBUF_SLOT_LEN;
-		struct iobuf_view v = {.buf = b->slots[i], .p = b->slots[i]->mem + IOBUF_HEAD,
+		struct iobuf_view v = {.buf = b->slots[i],
+		                       .p = b->slots[i]->mem + IOBUF_HEAD,
 		                       .len = (uint32_t)part};
 
 		b->slots[i] = NULL;
@@ -277,7 +278,8 @@ static void socket_put(struct relay_end *e, struct iobuf_view v)
 		iobuf_unref(v.buf);
 		return;
 	}
-	if (!(waits && (small || (s->out.bytes > SOCKET_COMPACT_FROM && v.buf->cls != IOBUF_SLOT)) &&
+	if (!(waits &&
+	      (small || (s->out.bytes > SOCKET_COMPACT_FROM && v.buf->cls != IOBUF_SLOT)) &&
 	      pack(s, v)) &&
 	    !iobuf_queue_push(&s->out, v)) {
 		iobuf_unref(v.buf);

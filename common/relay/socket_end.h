@@ -33,14 +33,14 @@ struct socket_end {
 	struct socket_batch *rx; /* a hot read in flight */
 	struct socket_batch *tx; /* a send in flight */
 	struct iobuf_queue out;
-	bool reading;         /* wanted: not paused, not ended */
-	bool eof;             /* the peer's FIN came */
-	bool finishing;       /* half-close behind the queue */
-	bool finished;        /* done */
-	bool broken;          /* reported */
+	bool reading;   /* wanted: not paused, not ended */
+	bool eof;       /* the peer's FIN came */
+	bool finishing; /* half-close behind the queue */
+	bool finished;  /* done */
+	bool broken;    /* reported */
 	bool closing, landed;
 	bool reset_on_close;
-	bool overflow; /* memory ran out under a put */
+	bool overflow;         /* memory ran out under a put */
 	struct loop_hook hook; /* pending facts to report outside of operations */
 };
 

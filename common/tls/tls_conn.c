@@ -102,7 +102,8 @@ void tls_conn_put(struct tls_conn *c, struct iobuf_view v)
 	queue_view(c, v);
 }
 
-static void queue_from_session(struct tls_conn *c, enum err (*fill)(struct tls_session *, struct buf *))
+static void queue_from_session(struct tls_conn *c,
+                               enum err (*fill)(struct tls_session *, struct buf *))
 {
 	struct buf out;
 
@@ -354,7 +355,8 @@ static void tls_conn_run(struct tls_conn *c)
 {
 	if (c->state == TLS_CONN_OPEN && c->peer_closed)
 		tls_conn_fail(c, ERR_OK);
-	if (c->state == TLS_CONN_CLOSING && ((c->tx.count == 0 && !c->send.op.pending) || c->peer_closed))
+	if (c->state == TLS_CONN_CLOSING &&
+	    ((c->tx.count == 0 && !c->send.op.pending) || c->peer_closed))
 		tls_conn_fail(c, c->cause);
 	if (c->state == TLS_CONN_ENDING) {
 		tls_conn_end(c);

@@ -20,11 +20,11 @@
 #include "common/tls/tls_session.h"
 
 enum {
-	TLS_CONN_IOV = 64,                 /* records in one send; 16 would do, 64 costs nothing */
-	TLS_CONN_QUEUE_MAX = 1024 * 1024,  /* octets sealed and unsent; more only adds latency */
-	TLS_CONN_QUEUE_LOW = 256 * 1024,   /* below this the owner is asked for more */
-	TLS_CONN_COOL_MS = 1000,           /* a hot connection this quiet gives its large buffer back */
-	TLS_CONN_CLOSE_MS = 2000,          /* how long a close waits for what is queued to leave */
+	TLS_CONN_IOV = 64,                /* records in one send; 16 would do, 64 costs nothing */
+	TLS_CONN_QUEUE_MAX = 1024 * 1024, /* octets sealed and unsent; more only adds latency */
+	TLS_CONN_QUEUE_LOW = 256 * 1024,  /* below this the owner is asked for more */
+	TLS_CONN_COOL_MS = 1000,  /* a hot connection this quiet gives its large buffer back */
+	TLS_CONN_CLOSE_MS = 2000, /* how long a close waits for what is queued to leave */
 };
 
 struct tls_conn;

@@ -112,7 +112,8 @@ static void both_directions_arrive_bit_for_bit_under_any_order(void **state)
 		bool shut[2] = {false}, ended[2] = {false};
 
 		fixture_init(&f, seed, seed % 3 == 0 ? 1000 : 65536);
-		for (unsigned int turns = 0; turns < TURNS_MAX && !(ended[0] && ended[1]); turns++) {
+		for (unsigned int turns = 0; turns < TURNS_MAX && !(ended[0] && ended[1]);
+		     turns++) {
 			for (int i = 0; i < 2; i++) {
 				if (!shut[i] && push(&f, f.app[i], &sent[i], total)) {
 					loop_shutdown(f.loop, f.app[i], SHUT_WR);

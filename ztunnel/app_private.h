@@ -1,0 +1,57 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * app_private - what app.c and its pages share.
+ */
+#ifndef ZTUNNEL_APP_PRIVATE_H
+#define ZTUNNEL_APP_PRIVATE_H
+
+#include "common/admin/admin_server.h"
+#include "common/admin/ready.h"
+#include "common/daemon/args.h"
+#include "common/daemon/drain.h"
+#include "common/daemon/settings.h"
+#include "common/daemon/signals.h"
+#include "common/daemon/worker_count.h"
+#include "common/identity/cert_table.h"
+#include "common/telemetry/metrics.h"
+#include "common/telemetry/process_metrics.h"
+#include "ztunnel/local_state.h"
+#include "ztunnel/pods/pods_static.h"
+#include "ztunnel/proxy/proxy_worker.h"
+#include "ztunnel/steward/steward.h"
+
+/* In the order they are built; torn down in reverse. */
+struct app {
+	const struct settings *settings;
+	const struct args *args;
+	struct signals signals;
+	struct op signals_op;
+	struct loop *loop; /* of the control thread */
+	struct metrics *metrics;
+	struct metrics_shard *shard; /* of the control thread */
+	struct process_metrics process;
+	struct ready ready;
+	struct local_state state;
+	struct mesh *mesh; /* the good one in force */
+	struct ca_client *ca;
+	struct snapshot_cell *certs_cell;
+	struct cert_table *certs;
+	struct snapshot *certs_seen; /* the set that was logged last */
+	uint64_t certs_generation;
+	struct steward *steward;
+	struct proxy_options proxy;
+	struct proxy_worker *workers[WORKERS_MAX];
+	unsigned int worker_count;
+	struct pods_static *pods;
+	struct admin *admin;
+	struct metrics_serving metrics_serving;
+	struct http1_server *servers[2]; /* admin, metrics */
+	struct drain drain;
+	struct timer tick; /* readiness, pod counts, the drain's progress */
+	int exit_status;
+};
+
+/* dump.c: the members of /config_dump that are ztunnel's. */
+void dump_register(struct app *app);
+
+#endif

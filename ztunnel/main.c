@@ -1,0 +1,70 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The command line and the environment, checked whole before anything starts. Contract 1.2, 1.3. */
+#include <stdio.h>
+#include <unistd.h>
+
+#include "common/base/log.h"
+#include "common/codec/json_write.h"
+#include "common/daemon/args.h"
+#include "common/daemon/build_info.h"
+#include "common/daemon/process.h"
+#include "common/daemon/settings.h"
+#include "common/tls/tls_config.h"
+#include "ztunnel/app.h"
+
+static int print_usage(FILE *to, const char *program, int status)
+{
+	char text[ARGS_TEXT_MAX];
+
+	(void)args_usage(program, text, sizeof(text));
+	(void)fputs(text, to);
+	return status;
+}
+
+static int print_version(void)
+{
+	const struct build_info *b = build_info();
+
+	(void)printf("culvert ztunnel %s (%s, %s, %s; %s)\n", b->version, b->git_revision,
+	             b->compiler, b->profile, tls_provider());
+	return 0;
+}
+
+/* Each warning as a log line, once logging is up; errors go to stderr as they are. */
+static void print_report(const struct settings_report *r)
+{
+	(void)fwrite(r->errors.p, 1, r->errors.n, stderr);
+	(void)fwrite(r->warnings.p, 1, r->warnings.n, stderr);
+}
+
+static int run(const struct args *args)
+{
+	struct settings_report report;
+	struct settings settings;
+	enum err e;
+	int status = 1;
+
+	settings_report_init(&report);
+	e = settings_read((const char *const *)environ, process_cpu_count(), &settings, &report);
+	print_report(&report);
+	settings_report_fini(&report);
+	if (e == ERR_OK) {
+		status = app_run(&settings, args);
+		settings_fini(&settings);
+	}
+	return status;
+}
+
+int main(int argc, char *argv[])
+{
+	struct args args;
+
+	args_parse(argc, argv, &args);
+	switch (args.verb) {
+	case ARGS_VERSION: return print_version();
+	case ARGS_HELP: return print_usage(stdout, argv[0], 0);
+	case ARGS_BAD: return print_usage(stderr, argv[0], 1);
+	case ARGS_RUN: break;
+	}
+	return run(&args);
+}

@@ -1,0 +1,242 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "ztunnel/proxy/account.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/base/buf.h"
+#include "common/hbone/baggage.h"
+
+/* The texts of a line, in the order they are packed. */
+enum text {
+	TEXT_SRC_WORKLOAD,
+	TEXT_SRC_NAMESPACE,
+	TEXT_SRC_IDENTITY,
+	TEXT_SRC_CLUSTER,
+	TEXT_HBONE_ADDR,
+	TEXT_SERVICE,
+	TEXT_DST_WORKLOAD,
+	TEXT_DST_NAMESPACE,
+	TEXT_DST_IDENTITY,
+	TEXT_DST_CLUSTER,
+};
+
+_Static_assert(TEXT_DST_CLUSTER + 1 == ACCOUNT_TEXTS, "every text has its offset");
+
+enum {
+	ACCOUNT_TEXT_LEN_MAX = 16 * 1024, /* three identities and names of Kubernetes' lengths */
+	PEER_TEXT_MAX = 254,              /* a Kubernetes name and its NUL; a longer one is cut */
+};
+
+/* What a peer says of itself, as texts. */
+struct peer_texts {
+	char workload[PEER_TEXT_MAX], namespace[PEER_TEXT_MAX], cluster[PEER_TEXT_MAX];
+	char service[PEER_TEXT_MAX], version[PEER_TEXT_MAX];
+	char region[PEER_TEXT_MAX], zone[PEER_TEXT_MAX];
+};
+
+static void copy_text(char out[PEER_TEXT_MAX], struct span s)
+{
+	size_t n = s.n < PEER_TEXT_MAX - 1 ? s.n : PEER_TEXT_MAX - 1;
+
+	if (n > 0)
+		memcpy(out, s.p, n);
+	out[n] = '\0';
+}
+
+static void copy_peer(const struct baggage *b, struct peer_texts *out)
+{
+	static const struct baggage nothing;
+
+	if (b == NULL)
+		b = &nothing;
+	copy_text(out->workload, b->workload);
+	copy_text(out->namespace, b->namespace);
+	copy_text(out->cluster, b->cluster);
+	copy_text(out->service, b->service);
+	copy_text(out->version, b->version);
+	copy_text(out->region, b->region);
+	copy_text(out->zone, b->zone);
+}
+
+static void label_source(struct traffic_labels *l, const struct account_facts *f,
+                         const struct peer_texts *peer)
+{
+	const struct workload *w = f->src_workload;
+
+	l->source_principal = f->src_identity;
+	l->source_workload = w != NULL ? w->workload_name : peer->workload;
+	l->source_canonical_service = w != NULL ? w->canonical_name : peer->service;
+	l->source_canonical_revision = w != NULL ? w->canonical_revision : peer->version;
+	l->source_workload_namespace = w != NULL ? w->namespace : peer->namespace;
+	l->source_app = w != NULL ? w->canonical_name : peer->workload;
+	l->source_version = w != NULL ? w->canonical_revision : peer->version;
+	l->source_cluster = w != NULL ? w->cluster_id : peer->cluster;
+	l->source_region = w != NULL ? w->locality.region : peer->region;
+	l->source_zone = w != NULL ? w->locality.zone : peer->zone;
+}
+
+static void label_destination(struct traffic_labels *l, const struct account_facts *f)
+{
+	const struct workload *w = f->dst_workload;
+
+	if (f->service != NULL) {
+		l->destination_service = f->service->hostname;
+		l->destination_service_namespace = f->service->namespace;
+		l->destination_service_name = f->service->name;
+	}
+	if (w == NULL)
+		return;
+	l->destination_workload = w->workload_name;
+	l->destination_canonical_service = w->canonical_name;
+	l->destination_canonical_revision = w->canonical_revision;
+	l->destination_workload_namespace = w->namespace;
+	l->destination_principal = w->identity;
+	l->destination_app = w->canonical_name;
+	l->destination_version = w->canonical_revision;
+	l->destination_cluster = w->cluster_id;
+	l->destination_region = w->locality.region;
+	l->destination_zone = w->locality.zone;
+}
+
+static void pack(struct account *a, struct buf *b, enum text which, const char *text)
+{
+	if (text == NULL || text[0] == '\0' || b->n + strlen(text) + 1 > ACCOUNT_TEXT_LEN_MAX)
+		return;
+	a->at[which] = (uint16_t)b->n;
+	buf_put(b, span_of(text, strlen(text) + 1));
+}
+
+static const char *first_of(const char *a, const char *b)
+{
+	return a != NULL && a[0] != '\0' ? a : b;
+}
+
+static void pack_workload(struct account *a, struct buf *b, const struct workload *w,
+                          enum text name)
+{
+	pack(a, b, name, first_of(w->name, w->canonical_name));
+	pack(a, b, name + 1, w->namespace);
+	pack(a, b, name + 3, w->cluster_id);
+}
+
+static void pack_texts(struct account *a, const struct account_facts *f,
+                       const struct peer_texts *peer)
+{
+	struct buf b;
+
+	buf_init(&b, ACCOUNT_TEXT_LEN_MAX);
+	buf_put_u8(&b, 0); /* so that offset 0 means: not there */
+	if (f->src_workload != NULL) {
+		pack_workload(a, &b, f->src_workload, TEXT_SRC_WORKLOAD);
+	} else {
+		pack(a, &b, TEXT_SRC_WORKLOAD, peer->workload);
+		pack(a, &b, TEXT_SRC_NAMESPACE, peer->namespace);
+		pack(a, &b, TEXT_SRC_CLUSTER, peer->cluster);
+	}
+	pack(a, &b, TEXT_SRC_IDENTITY, f->src_identity);
+	pack(a, &b, TEXT_HBONE_ADDR, f->hbone_addr);
+	if (f->service != NULL)
+		pack(a, &b, TEXT_SERVICE, f->service->hostname);
+	if (f->dst_workload != NULL)
+		pack_workload(a, &b, f->dst_workload, TEXT_DST_WORKLOAD);
+	pack(a, &b, TEXT_DST_IDENTITY, f->dst_identity);
+	a->text = malloc(b.n);
+	if (a->text != NULL && buf_status(&b) == ERR_OK)
+		memcpy(a->text, b.p, b.n);
+	else
+		memset(a->at, 0, sizeof(a->at));
+	buf_fini(&b);
+}
+
+static const char *text_of(const struct account *a, enum text which)
+{
+	return a->at[which] == 0 ? NULL : a->text + a->at[which];
+}
+
+static void fill_record(const struct account *a, struct access_record *r)
+{
+	*r = (struct access_record){
+		.src = a->src,
+		.src_workload = text_of(a, TEXT_SRC_WORKLOAD),
+		.src_namespace = text_of(a, TEXT_SRC_NAMESPACE),
+		.src_identity = text_of(a, TEXT_SRC_IDENTITY),
+		.src_cluster = text_of(a, TEXT_SRC_CLUSTER),
+		.dst = a->dst,
+		.dst_hbone_addr = text_of(a, TEXT_HBONE_ADDR),
+		.dst_service = text_of(a, TEXT_SERVICE),
+		.dst_workload = text_of(a, TEXT_DST_WORKLOAD),
+		.dst_namespace = text_of(a, TEXT_DST_NAMESPACE),
+		.dst_identity = text_of(a, TEXT_DST_IDENTITY),
+		.dst_cluster = text_of(a, TEXT_DST_CLUSTER),
+		.direction = a->direction,
+		.received_bytes = a->received,
+		.sent_bytes = a->sent,
+	};
+}
+
+void account_open(struct account *a, struct metrics_shard *shard, const struct account_facts *f,
+                  uint64_t now_ms)
+{
+	struct traffic_labels l = {
+		.reporter =
+			f->direction == ACCESS_OUTBOUND ? REPORTER_SOURCE : REPORTER_DESTINATION,
+		.mutual_tls = f->src_identity != NULL,
+		.has_locality = f->src_workload != NULL || f->dst_workload != NULL ||
+	                        f->src_baggage != NULL,
+	};
+	struct peer_texts peer;
+
+	copy_peer(f->src_baggage, &peer);
+	*a = (struct account){
+		.started_ms = now_ms, .src = f->src, .dst = f->dst, .direction = f->direction};
+	label_source(&l, f, &peer);
+	label_destination(&l, f);
+	a->series = metrics_traffic_open(shard, &l);
+	pack_texts(a, f, &peer);
+	if (log_enabled(LOG_SCOPE_ACCESS, LOG_DEBUG)) {
+		struct access_record r;
+
+		fill_record(a, &r);
+		access_log_opened(&r);
+	}
+}
+
+void account_moved(struct account *a, bool client_to_server, size_t n)
+{
+	if (client_to_server) {
+		a->received += n;
+		traffic_received(a->series, n);
+	} else {
+		a->sent += n;
+		traffic_sent(a->series, n);
+	}
+}
+
+void account_close(struct account *a, enum err cause, const char *words, uint64_t now_ms)
+{
+	struct access_record r;
+
+	traffic_closed(a->series, cause);
+	fill_record(a, &r);
+	r.duration_ms = now_ms - a->started_ms;
+	r.cause = cause;
+	r.cause_words = words;
+	access_log_complete(&r);
+	free(a->text);
+	a->text = NULL;
+}
+
+void account_refused(struct metrics_shard *shard, enum access_direction direction,
+                     const struct endpoint *src, const struct endpoint *dst, enum err cause,
+                     const char *words)
+{
+	struct access_record r = {.src = *src,
+	                          .dst = *dst,
+	                          .direction = direction,
+	                          .cause = cause,
+	                          .cause_words = words};
+
+	metrics_add_for(shard, METRIC_CONNECTIONS_REFUSED, METRIC_LABELS(err_info(cause)->name), 1);
+	access_log_failed(&r);
+}

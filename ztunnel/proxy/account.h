@@ -1,0 +1,57 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * account - what one connection is counted and logged as: opened once its context is complete, closed once.
+ *
+ * It holds its own copies, one block of memory, so that a long-lived connection keeps no old mesh alive.
+ */
+#ifndef ZTUNNEL_PROXY_ACCOUNT_H
+#define ZTUNNEL_PROXY_ACCOUNT_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "common/base/err.h"
+#include "common/base/netaddr.h"
+#include "common/mesh/mesh.h"
+#include "common/telemetry/access_log.h"
+#include "common/telemetry/metrics.h"
+
+struct baggage;
+
+/* Everything is borrowed for the call; NULL where unknown. */
+struct account_facts {
+	enum access_direction direction;
+	struct endpoint src, dst; /* as the access log shows them (contract 10.3) */
+	const struct workload *src_workload, *dst_workload;
+	const struct service *service; /* the one the client addressed */
+	const struct baggage
+		*src_baggage; /* what the peer says of itself, when src_workload is unknown */
+	const char *src_identity, *dst_identity; /* of mutual TLS; NULL on plaintext */
+	const char *hbone_addr;                  /* CONNECT authority */
+};
+
+enum { ACCOUNT_TEXTS = 10 };
+
+struct account {
+	struct traffic_series *series;
+	uint64_t started_ms;
+	uint64_t received, sent;  /* octets client to server, server to client */
+	struct endpoint src, dst; /* private, as is all below */
+	enum access_direction direction;
+	uint16_t at[ACCOUNT_TEXTS]; /* offsets into text; 0: not there */
+	char *text;
+};
+
+/* Counts as opened. Never fails: without memory the line lacks its texts. */
+void account_open(struct account *a, struct metrics_shard *shard, const struct account_facts *f,
+                  uint64_t now_ms);
+void account_moved(struct account *a, bool client_to_server, size_t n);
+/* Counts and logs the end; words: more exact than cause's own, or NULL. a needs no fini after it. */
+void account_close(struct account *a, enum err cause, const char *words, uint64_t now_ms);
+
+/* Turned away before its context was complete: only a log line and a counter. */
+void account_refused(struct metrics_shard *shard, enum access_direction direction,
+                     const struct endpoint *src, const struct endpoint *dst, enum err cause,
+                     const char *words);
+
+#endif

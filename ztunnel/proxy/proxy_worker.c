@@ -1,0 +1,202 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "ztunnel/proxy/proxy_worker.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "common/base/check.h"
+#include "common/base/log.h"
+#include "ztunnel/proxy/pod_proxy.h"
+
+const uint16_t proxy_own_ports[PROXY_OWN_PORTS] = {PORT_OUT, PORT_INPLAIN, PORT_HBONE};
+
+/* One errand for a worker. */
+struct errand {
+	struct letter letter;
+	struct proxy_worker *worker;
+	struct mesh *mesh;
+	struct pod *pod;
+	enum err cause;
+};
+
+static struct errand *new_errand(struct proxy_worker *w)
+{
+	struct errand *e = calloc(1, sizeof(*e));
+
+	CHECK(e != NULL); /* control thread, a few octets: nothing sensible is left without them */
+	e->worker = w;
+	return e;
+}
+
+static void post(struct errand *e, letter_fn *fn)
+{
+	mailbox_post(worker_mailbox(e->worker->thread), &e->letter, fn);
+}
+
+static void on_mesh(struct letter *l)
+{
+	struct errand *e = container_of(l, struct errand, letter);
+
+	mesh_unref(e->worker->mesh);
+	e->worker->mesh = e->mesh;
+	(void)live_judge_all(&e->worker->live);
+	free(e);
+}
+
+void proxy_worker_mesh(struct proxy_worker *w, struct mesh *mesh)
+{
+	struct errand *e = new_errand(w);
+
+	e->mesh = mesh_ref(mesh);
+	post(e, on_mesh);
+}
+
+static void on_pod_up(struct letter *l)
+{
+	struct errand *e = container_of(l, struct errand, letter);
+
+	if (!e->worker->draining && pod_proxy_start(e->worker, e->pod) == NULL)
+		log_at(LOG_SCOPE_INPOD, LOG_ERROR, "a pod is not served: out of memory",
+		       LOG_S("pod", e->pod->uid));
+	pod_unref(e->pod);
+	free(e);
+}
+
+void proxy_worker_pod_up(struct proxy_worker *w, struct pod *pod)
+{
+	struct errand *e = new_errand(w);
+
+	e->pod = pod_ref(pod);
+	post(e, on_pod_up);
+}
+
+static void on_pod_down(struct letter *l)
+{
+	struct errand *e = container_of(l, struct errand, letter);
+
+	list_for_each (it, &e->worker->pods) {
+		struct pod_proxy *p = list_entry(it, struct pod_proxy, link);
+
+		if (p->pod == e->pod)
+			pod_proxy_drain(p);
+	}
+	pod_unref(e->pod);
+	free(e);
+}
+
+void proxy_worker_pod_down(struct proxy_worker *w, struct pod *pod)
+{
+	struct errand *e = new_errand(w);
+
+	e->pod = pod_ref(pod);
+	post(e, on_pod_down);
+}
+
+static void on_drain(struct letter *l)
+{
+	struct errand *e = container_of(l, struct errand, letter);
+
+	e->worker->draining = true;
+	list_for_each (it, &e->worker->pods)
+		pod_proxy_drain(list_entry(it, struct pod_proxy, link));
+	free(e);
+}
+
+void proxy_worker_drain(struct proxy_worker *w)
+{
+	post(new_errand(w), on_drain);
+}
+
+static void on_cut(struct letter *l)
+{
+	struct errand *e = container_of(l, struct errand, letter);
+
+	list_for_each (it, &e->worker->pods)
+		pod_proxy_cut(list_entry(it, struct pod_proxy, link), e->cause);
+	free(e);
+}
+
+void proxy_worker_cut(struct proxy_worker *w, enum err cause)
+{
+	struct errand *e = new_errand(w);
+
+	e->cause = cause;
+	post(e, on_cut);
+}
+
+uint64_t proxy_worker_open(const struct proxy_worker *w)
+{
+	return atomic_load_explicit(&w->open, memory_order_relaxed);
+}
+
+void proxy_worker_opened(struct proxy_worker *w)
+{
+	atomic_fetch_add_explicit(&w->open, 1, memory_order_relaxed);
+}
+
+void proxy_worker_closed(struct proxy_worker *w)
+{
+	atomic_fetch_sub_explicit(&w->open, 1, memory_order_relaxed);
+}
+
+struct tls_config *proxy_worker_config(struct proxy_worker *w, const char *identity)
+{
+	const struct cert_entry *entry = NULL;
+	struct tls_config *config = NULL;
+
+	(void)snapshot_refresh(w->options->certs, &w->certs_generation, &w->certs);
+	if (w->certs == NULL)
+		return NULL;
+	return cert_set_config(container_of(w->certs, struct cert_set, snap), identity, &config,
+	                       &entry) == ERR_OK
+	               ? config
+	               : NULL;
+}
+
+static enum err init_worker(struct worker *thread, void *arg)
+{
+	struct proxy_worker *w = arg;
+
+	w->loop = worker_loop(thread);
+	metrics_add_for(w->shard, METRIC_WORKERS, METRIC_LABELS(loop_backend(w->loop)), 1);
+	return ERR_OK;
+}
+
+enum err proxy_worker_start(const struct proxy_options *options, unsigned int index,
+                            struct mesh *mesh, struct proxy_worker **ret_worker)
+{
+	struct proxy_worker *w = calloc(1, sizeof(*w));
+	char name[16];
+	enum err e;
+
+	if (w == NULL)
+		return ERR_MEMORY;
+	w->options = options;
+	w->index = index;
+	w->mesh = mesh_ref(mesh);
+	w->shard = metrics_shard_new(options->metrics);
+	h2_events_init(&w->scratch);
+	rand_init_system(&w->dice);
+	list_init(&w->pods);
+	live_table_init(&w->live);
+	(void)snprintf(name, sizeof(name), "ztunnel-%u", index % 1000000);
+	e = worker_start(name, &options->loop, init_worker, w, &w->thread);
+	if (e != ERR_OK) {
+		live_table_fini(&w->live);
+		mesh_unref(w->mesh);
+		free(w);
+		return e;
+	}
+	*ret_worker = w;
+	return ERR_OK;
+}
+
+void proxy_worker_stop(struct proxy_worker *w)
+{
+	worker_join(w->thread);
+	h2_events_fini(&w->scratch);
+	snapshot_unref(w->certs);
+	mesh_unref(w->mesh);
+	live_table_fini(&w->live);
+	free(w);
+}

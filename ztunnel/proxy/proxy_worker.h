@@ -1,0 +1,91 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * proxy_worker - one data-plane thread: its loop, its pods, its view of the world. Shares nothing with the others but
+ * immutable snapshots. The control thread talks to it by the calls below, which are letters.
+ */
+#ifndef ZTUNNEL_PROXY_PROXY_WORKER_H
+#define ZTUNNEL_PROXY_PROXY_WORKER_H
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "common/base/list.h"
+#include "common/base/rand.h"
+#include "common/base/snapshot.h"
+#include "common/hbone/hbone_pool.h"
+#include "common/identity/cert_set.h"
+#include "common/io/worker.h"
+#include "common/mesh/mesh.h"
+#include "common/telemetry/metrics.h"
+#include "ztunnel/pods/pods_table.h"
+#include "ztunnel/proxy/live_table.h"
+#include "ztunnel/steward/steward.h"
+
+enum {
+	PROXY_OWN_PORTS = 3,
+	PROXY_LOCAL_WAIT_MS =
+		5000, /* how long a connection waits for its own workload or certificate (7.2) */
+	PROXY_LOCAL_LOOK_MS = 50, /* and how often it looks */
+};
+
+extern const uint16_t proxy_own_ports[PROXY_OWN_PORTS];
+
+/* The same for all workers; borrowed while they run. */
+struct proxy_options {
+	const struct steward *steward;
+	struct metrics *metrics;
+	struct snapshot_cell *certs; /* of struct cert_set */
+	const char *network, *node;
+	struct hbone_pool_options pool;
+	struct h2_options server_h2;
+	struct loop_options loop;
+	uint64_t connect_ms;
+	bool spoof_source; /* applications see the client's address */
+	bool response_baggage;
+	bool localhost_app_tunnel;
+	bool authz_info; /* decisions are logged at info, not debug */
+	uint32_t workers;
+};
+
+struct proxy_worker {
+	const struct proxy_options *options;
+	struct worker *thread;
+	struct loop *loop;
+	unsigned int index;
+	struct h2_events scratch;
+	struct metrics_shard *shard;
+	struct mesh *mesh;      /* a reference; replaced by proxy_worker_mesh */
+	struct snapshot *certs; /* the held struct cert_set; NULL at first */
+	uint64_t certs_generation;
+	struct rand dice;
+	struct list pods; /* struct pod_proxy */
+	struct live_table live;
+	bool draining;
+	_Atomic uint64_t open; /* connections and tunnels: what a drain waits for */
+};
+
+/* Start worker index of options->workers. mesh: a reference is taken. Errs: ERR_SYSTEM, ERR_MEMORY */
+MUST_CHECK enum err proxy_worker_start(const struct proxy_options *options, unsigned int index,
+                                       struct mesh *mesh, struct proxy_worker **ret_worker);
+/* After a drain and a cut: ends the thread and frees. */
+void proxy_worker_stop(struct proxy_worker *w);
+
+/* From the control thread; each takes effect at one of the worker's next turns. */
+void proxy_worker_mesh(struct proxy_worker *w,
+                       struct mesh *mesh); /* takes a reference of its own */
+void proxy_worker_pod_up(struct proxy_worker *w, struct pod *pod); /* likewise */
+void proxy_worker_pod_down(struct proxy_worker *w, struct pod *pod);
+/* Close listeners, GOAWAY, let connections finish. */
+void proxy_worker_drain(struct proxy_worker *w);
+/* End whatever is still open, with cause. */
+void proxy_worker_cut(struct proxy_worker *w, enum err cause);
+uint64_t proxy_worker_open(const struct proxy_worker *w);
+
+/* On the worker's thread. */
+/* The certificate of that identity, borrowed until the next turn; NULL when there is none now. */
+struct tls_config *proxy_worker_config(struct proxy_worker *w, const char *identity);
+void proxy_worker_opened(struct proxy_worker *w);
+void proxy_worker_closed(struct proxy_worker *w);
+
+#endif
