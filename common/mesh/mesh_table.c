@@ -331,26 +331,29 @@ static int join_cmp(const void *a, const void *b)
 	return order_cmp(x->order, y->order);
 }
 
+/* Put w's endpoints at joins (or only count them, when it is NULL). */
+static size_t joins_of(const struct workload *w, uint32_t order, struct join *joins)
+{
+	size_t n = 0;
+
+	for (size_t k = 0; k < w->membership_count; k++) {
+		const struct membership *b = &w->memberships[k];
+
+		if (!b->service || !endpoint_counts(b->service, w))
+			continue;
+		if (joins)
+			joins[n] = (struct join){b->service, {w, b->ports}, order};
+		n++;
+	}
+	return n;
+}
+
 static size_t collect_joins(const struct mesh *m, struct join *joins)
 {
 	size_t n = 0;
 
-	for (size_t i = 0; i < m->workload_count; i++) {
-		const struct workload *w = m->workloads[i];
-
-		for (size_t k = 0; k < w->membership_count; k++) {
-			const struct membership *b = &w->memberships[k];
-
-			if (!b->service || !endpoint_counts(b->service, w))
-				continue;
-			if (joins) {
-				joins[n] = (struct join){.service = b->service,
-				                         .endpoint = {w, b->ports},
-				                         .order = (uint32_t)i};
-			}
-			n++;
-		}
-	}
+	for (size_t i = 0; i < m->workload_count; i++)
+		n += joins_of(m->workloads[i], (uint32_t)i, joins ? joins + n : NULL);
 	return n;
 }
 

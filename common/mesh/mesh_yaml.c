@@ -87,7 +87,8 @@ static void report_twins(struct yaml_decode *d, const char *list, const char *wh
 {
 	qsort(v, n, sizeof(*v), keyed_cmp);
 	for (size_t i = 1; i < n; i++) {
-		if (strcmp(v[i].first, v[i - 1].first) || strcmp(v[i].second, v[i - 1].second))
+		if (strcmp(v[i].first, v[i - 1].first) != 0 ||
+		    strcmp(v[i].second, v[i - 1].second) != 0)
 			continue;
 		yaml_enter(d, span_str(list), 0);
 		yaml_enter(d, span_of(NULL, 0), v[i].index);

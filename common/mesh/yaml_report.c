@@ -167,6 +167,6 @@ const char *yaml_shown(struct span text, char out[YAML_SHOWN_MAX])
 
 	for (size_t i = 0; i < n; i++)
 		out[i] = (char)(text.p[i] < 0x80 && isprint(text.p[i]) ? text.p[i] : '?');
-	(void)strcpy(out + n, n < text.n ? "..." : "");
+	memcpy(out + n, n < text.n ? "..." : "\0\0\0", 4); /* the NUL included */
 	return out;
 }

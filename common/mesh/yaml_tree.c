@@ -105,6 +105,7 @@ static bool attach(struct build *b, struct yaml_node *n)
 
 	struct level *top = &b->levels[b->depth - 1];
 
+	CHECK(top->node);
 	if (top->node->kind == YAML_MAP && !top->key) {
 		if (n->kind != YAML_SCALAR) {
 			yaml_report_at(b->report, YAML_ERROR, n->pos, "",
@@ -188,9 +189,11 @@ static void report_duplicates(struct build *b, const struct yaml_node *map)
 
 static bool close_container(struct build *b)
 {
-	b->depth--;
-	if (b->levels[b->depth].node->kind == YAML_MAP)
-		report_duplicates(b, b->levels[b->depth].node);
+	const struct yaml_node *n = b->levels[--b->depth].node;
+
+	CHECK(n);
+	if (n->kind == YAML_MAP)
+		report_duplicates(b, n);
 	return true;
 }
 

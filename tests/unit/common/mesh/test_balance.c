@@ -38,86 +38,84 @@ static const char *picked(const char *text, uint16_t port, enum balance_use use)
 	all[0] = '\0';
 	for (size_t i = 0; i < s->endpoint_count; i++) {
 		if (seen[i])
-			(void)strcat(all, s->endpoints[i].workload->uid);
+			(void)snprintf(all + strlen(all), sizeof(all) - strlen(all), "%s",
+			               s->endpoints[i].workload->uid);
 	}
 	mesh_unref(m);
 	return all;
 }
 
+static const struct {
+	const char *text, *who;
+} mode_rows[] = {
+	/* no load balancer: everyone */
+	{SOURCE E("x", "{}", "") E("y", "{}", "") SERVICE("80: 80", ""), "xy"},
+	/* capacity 0 is never chosen */
+	{SOURCE E("x", "{}", ", capacity: 0") E("y", "{}", "") SERVICE("80: 80", ""), "y"},
+	{SOURCE E("x", "{}", ", capacity: 0") SERVICE("80: 80", ""), ""},
+	/* an address, a host name, or a gateway on another network is needed */
+	{SOURCE "- {uid: x, namespace: a, workloadIps: [], services: {a/h: {}}}\n"
+                "- {uid: y, namespace: a, workloadIps: [], hostname: y, services: {a/h: {}}}\n"
+                "- {uid: z, namespace: a, workloadIps: [], network: w2, networkGateway: "
+                "{destination: w2/1.2.3.4}, services: {a/h: {}}}\n"
+                "- {uid: v, namespace: a, workloadIps: [], network: w1, networkGateway: "
+                "{destination: w2/1.2.3.4}, services: {a/h: {}}}\n" SERVICE("80: 80", ""),
+         "yz"},
+	/* ports: unlisted, named and mapped, named and unmapped */
+	{SOURCE E("x", "{80: 1}", "") SERVICE("81: 81", ""), ""},
+	{SOURCE E("x", "{80: 1}", "") E("y", "{}", "") SERVICE("80: 0", ""), "x"},
+	/* STRICT: every preference */
+	{SOURCE E("x", "{}", PLACE("r1", "z1", "w1")) E("y", "{}", PLACE("r1", "z2", "w1"))
+                 E("z", "{}", "") SERVICE("80: 80", LB("Strict", "Region, Zone")),
+         "x"},
+	{SOURCE E("y", "{}", PLACE("r1", "z2", "w1"))
+                 SERVICE("80: 80", LB("Strict", "Region, Zone")),
+         ""},
+	/* ZONE alone does not imply REGION */
+	{SOURCE E("x", "{}", PLACE("r9", "z1", "w1")) SERVICE("80: 80", LB("Strict", "Zone")), "x"},
+	/* FAILOVER: the most leading preferences, whoever is left */
+	{SOURCE E("x", "{}", PLACE("r1", "z1", "w1")) E("y", "{}", PLACE("r1", "z2", "w1"))
+                 SERVICE("80: 80", LB("Failover", "Region, Zone")),
+         "x"},
+	{SOURCE E("y", "{}", PLACE("r1", "z2", "w1")) E("z", "{}", PLACE("r2", "z1", "w1"))
+                 SERVICE("80: 80", LB("Failover", "Region, Zone")),
+         "y"},
+	{SOURCE E("y", "{}", PLACE("r3", "z2", "w1")) E("z", "{}", PLACE("r2", "z1", "w1"))
+                 SERVICE("80: 80", LB("Failover", "Region, Zone")),
+         "yz"},
+	/* a leading NETWORK beats everything, and does not stop the count when it misses */
+	{SOURCE E("x", "{}", PLACE("r9", "z9", "w1")) E("y", "{}", PLACE("r1", "z1", "w2"))
+                 SERVICE("80: 80", LB("Failover", "Network, Region, Zone")),
+         "x"},
+	{SOURCE E("x", "{}", PLACE("r9", "z9", "w2")) E("y", "{}", PLACE("r1", "z1", "w2"))
+                 SERVICE("80: 80", LB("Failover", "Network, Region, Zone")),
+         "y"},
+	{SOURCE E("x", "{}", PLACE("r1", "z9", "w1")) E("y", "{}", PLACE("r1", "z1", "w1"))
+                 SERVICE("80: 80", LB("Failover", "Network, Region, Zone")),
+         "y"},
+	/* elsewhere NETWORK is a preference like any other */
+	{SOURCE E("x", "{}", PLACE("r1", "z1", "w2")) E("y", "{}", PLACE("r9", "z1", "w1"))
+                 SERVICE("80: 80", LB("Failover", "Region, Network")),
+         "x"},
+	/* both empty is a match */
+	{"workloads:\n- {uid: me, namespace: a, workloadIps: [10.0.0.1], services: {}}\n" E(
+		 "x", "{}", "") SERVICE("80: 80", LB("Strict", "Region, Node, Cluster")),
+         "x"},
+	{SOURCE E("x", "{}", ", node: n1") E("y", "{}", ", node: n2")
+                 SERVICE("80: 80", LB("Failover", "Node")),
+         "x"},
+	{SOURCE E("x", "{}", ", clusterId: c2") E("y", "{}", ", clusterId: c1")
+                 SERVICE("80: 80", LB("Strict", "Cluster")),
+         "y"},
+};
+
 static void modes_and_ranks_choose_whom_the_contract_says(void **state)
 {
-	static const struct {
-		const char *text, *who;
-	} rows[] = {
-		/* no load balancer: everyone */
-		{SOURCE E("x", "{}", "") E("y", "{}", "") SERVICE("80: 80", ""), "xy"},
-		/* capacity 0 is never chosen */
-		{SOURCE E("x", "{}", ", capacity: 0") E("y", "{}", "") SERVICE("80: 80", ""), "y"},
-		{SOURCE E("x", "{}", ", capacity: 0") SERVICE("80: 80", ""), ""},
-		/* an address, a host name, or a gateway on another network is needed */
-		{SOURCE
-	         "- {uid: x, namespace: a, workloadIps: [], services: {a/h: {}}}\n"
-	         "- {uid: y, namespace: a, workloadIps: [], hostname: y, services: {a/h: {}}}\n"
-	         "- {uid: z, namespace: a, workloadIps: [], network: w2, networkGateway: "
-	         "{destination: w2/1.2.3.4}, services: {a/h: {}}}\n"
-	         "- {uid: v, namespace: a, workloadIps: [], network: w1, networkGateway: "
-	         "{destination: w2/1.2.3.4}, services: {a/h: {}}}\n" SERVICE("80: 80", ""),
-	         "yz"},
-		/* ports: unlisted, named and mapped, named and unmapped */
-		{SOURCE E("x", "{80: 1}", "") SERVICE("81: 81", ""), ""},
-		{SOURCE E("x", "{80: 1}", "") E("y", "{}", "") SERVICE("80: 0", ""), "x"},
-		/* STRICT: every preference */
-		{SOURCE E("x", "{}", PLACE("r1", "z1", "w1")) E("y", "{}", PLACE("r1", "z2", "w1"))
-	                 E("z", "{}", "") SERVICE("80: 80", LB("Strict", "Region, Zone")),
-	         "x"},
-		{SOURCE E("y", "{}", PLACE("r1", "z2", "w1"))
-	                 SERVICE("80: 80", LB("Strict", "Region, Zone")),
-	         ""},
-		/* ZONE alone does not imply REGION */
-		{SOURCE E("x", "{}", PLACE("r9", "z1", "w1"))
-	                 SERVICE("80: 80", LB("Strict", "Zone")),
-	         "x"},
-		/* FAILOVER: the most leading preferences, whoever is left */
-		{SOURCE E("x", "{}", PLACE("r1", "z1", "w1")) E("y", "{}", PLACE("r1", "z2", "w1"))
-	                 SERVICE("80: 80", LB("Failover", "Region, Zone")),
-	         "x"},
-		{SOURCE E("y", "{}", PLACE("r1", "z2", "w1")) E("z", "{}", PLACE("r2", "z1", "w1"))
-	                 SERVICE("80: 80", LB("Failover", "Region, Zone")),
-	         "y"},
-		{SOURCE E("y", "{}", PLACE("r3", "z2", "w1")) E("z", "{}", PLACE("r2", "z1", "w1"))
-	                 SERVICE("80: 80", LB("Failover", "Region, Zone")),
-	         "yz"},
-		/* a leading NETWORK beats everything, and does not stop the count when it misses */
-		{SOURCE E("x", "{}", PLACE("r9", "z9", "w1")) E("y", "{}", PLACE("r1", "z1", "w2"))
-	                 SERVICE("80: 80", LB("Failover", "Network, Region, Zone")),
-	         "x"},
-		{SOURCE E("x", "{}", PLACE("r9", "z9", "w2")) E("y", "{}", PLACE("r1", "z1", "w2"))
-	                 SERVICE("80: 80", LB("Failover", "Network, Region, Zone")),
-	         "y"},
-		{SOURCE E("x", "{}", PLACE("r1", "z9", "w1")) E("y", "{}", PLACE("r1", "z1", "w1"))
-	                 SERVICE("80: 80", LB("Failover", "Network, Region, Zone")),
-	         "y"},
-		/* elsewhere NETWORK is a preference like any other */
-		{SOURCE E("x", "{}", PLACE("r1", "z1", "w2")) E("y", "{}", PLACE("r9", "z1", "w1"))
-	                 SERVICE("80: 80", LB("Failover", "Region, Network")),
-	         "x"},
-		/* both empty is a match */
-		{"workloads:\n- {uid: me, namespace: a, workloadIps: [10.0.0.1], services: {}}\n" E(
-			 "x", "{}", "") SERVICE("80: 80", LB("Strict", "Region, Node, Cluster")),
-	         "x"},
-		{SOURCE E("x", "{}", ", node: n1") E("y", "{}", ", node: n2")
-	                 SERVICE("80: 80", LB("Failover", "Node")),
-	         "x"},
-		{SOURCE E("x", "{}", ", clusterId: c2") E("y", "{}", ", clusterId: c1")
-	                 SERVICE("80: 80", LB("Strict", "Cluster")),
-	         "y"},
-	};
-
 	(void)state;
-	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
-		if (strcmp(picked(rows[i].text, 80, BALANCE_STANDARD), rows[i].who) != 0)
+	for (size_t i = 0; i < ARRAY_LEN(mode_rows); i++) {
+		if (strcmp(picked(mode_rows[i].text, 80, BALANCE_STANDARD), mode_rows[i].who) != 0)
 			fail_msg("row %zu: picked \"%s\", not \"%s\"", i,
-			         picked(rows[i].text, 80, BALANCE_STANDARD), rows[i].who);
+			         picked(mode_rows[i].text, 80, BALANCE_STANDARD), mode_rows[i].who);
 	}
 }
 

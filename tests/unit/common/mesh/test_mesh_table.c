@@ -116,82 +116,73 @@ struct vip_row {
 };
 
 /* The `services` row of contract 13.1. */
+static const struct vip_row vip_rows[] = {
+	/* shared_vip_different_namespaces */
+	{S("a", "x", "/10.1.0.1", "") S("b", "y", "/10.1.0.1", ""), "", "10.1.0.1", "b", "b/y"},
+	{S("a", "x", "/10.1.0.1", "") S("b", "y", "/10.1.0.1", ""), "", "10.1.0.1", "c", "a/x"},
+	{S("a", "x", "/10.1.0.1", "") S("b", "y", "/10.1.0.1", ", canonical: true"), "", "10.1.0.1",
+         "c", "b/y"},
+	{S("a", "x", "/10.1.0.1", "") S("b", "y", "/10.1.0.1", ", canonical: true"), "", "10.1.0.1",
+         "a", "a/x"},
+	/* namespace_visibility_vip */
+	{S("a", "x", "/10.1.0.1", ", visibility: Namespace"), "", "10.1.0.1", "b", "none"},
+	{S("a", "x", "/10.1.0.1", ", visibility: Namespace"), "", "10.1.0.1", "a", "a/x"},
+	{S("a", "x", "/10.1.0.1", ", visibility: Namespace"), "", "10.1.0.1", NULL, "a/x"},
+	/* visibility_filtered_exact_vip_falls_through_to_cidr */
+	{S("a", "x", "/10.1.0.1", ", visibility: Namespace")
+                 S("b", "y", "", CIDR("{cidr: 10.0.0.0/8}")),
+         "", "10.1.0.1", "b", "b/y"},
+	/* cidr_match_v4, v6 */
+	{S("a", "x", "", CIDR("{cidr: 10.1.0.0/16}")), "", "10.1.2.3", "a", "a/x"},
+	{S("a", "x", "", CIDR("{cidr: 10.1.0.0/16}")), "", "10.2.2.3", "a", "none"},
+	{S("a", "x", "", CIDR("{cidr: 0.0.0.0/0}")), "", "10.2.2.3", "a", "a/x"},
+	{S("a", "x", "", CIDR("{cidr: 10.1.2.128/25}")), "", "10.1.2.127", "a", "none"},
+	{S("a", "x", "", CIDR("{cidr: \"fd00:1::/33\"}")), "", "fd00:1:7fff::1", "a", "a/x"},
+	{S("a", "x", "", CIDR("{cidr: \"fd00:1::/33\"}")), "", "fd00:1:8000::1", "a", "none"},
+	/* longest_prefix_match */
+	{S("a", "x", "", CIDR("{cidr: 10.0.0.0/8}")) S("a", "y", "", CIDR("{cidr: 10.1.0.0/16}")),
+         "", "10.1.0.1", "a", "a/y"},
+	{S("a", "y", "", CIDR("{cidr: 10.1.0.0/16}")) S("a", "x", "", CIDR("{cidr: 10.0.0.0/8}")),
+         "", "10.1.0.1", "a", "a/y"},
+	{S("a", "x", "", CIDR("{cidr: \"fd00::/8\"}"))
+                 S("a", "y", "", CIDR("{cidr: \"fd00::/64\"}")),
+         "", "fd00::5", "a", "a/y"},
+	/* dual_stack_cidr, cidr_family_mismatch, exact_v4_with_cidr_v6 */
+	{S("a", "x", "", CIDR("{cidr: 10.0.0.0/8}, {cidr: \"fd00::/8\"}")), "", "fd00::5", "a",
+         "a/x"},
+	{S("a", "x", "", CIDR("{cidr: 0.0.0.0/0}")), "", "fd00::5", "a", "none"},
+	{S("a", "x", "", CIDR("{cidr: \"::/0\"}")), "", "10.0.0.1", "a", "none"},
+	{S("a", "x", "/10.1.0.1", CIDR("{cidr: \"fd00::/8\"}")), "", "fd00::5", "a", "a/x"},
+	/* exact_match_priority_over_cidr */
+	{S("b", "x", "/10.1.0.1", "") S("a", "y", "", CIDR("{cidr: 10.1.0.0/16}")), "", "10.1.0.1",
+         "a", "b/x"},
+	/* cidr_network_scoping */
+	{S("a", "x", "", CIDR("{network: n2, cidr: 10.1.0.0/16}")), "", "10.1.0.1", "a", "none"},
+	{S("a", "x", "", CIDR("{network: n2, cidr: 10.1.0.0/16}")), "n2", "10.1.0.1", "a", "a/x"},
+	{S("a", "x", "n2/10.1.0.1", ""), "", "10.1.0.1", "a", "none"},
+	/* overlapping_cidr_different_namespaces */
+	{S("a", "x", "", CIDR("{cidr: 10.1.0.0/16}")) S("b", "y", "", CIDR("{cidr: 10.1.0.0/16}")),
+         "", "10.1.0.1", "b", "b/y"},
+	/* cidr_namespace_preferred_over_cidr_specificity */
+	{S("a", "x", "", CIDR("{cidr: 10.1.0.1/32}")) S("b", "y", "", CIDR("{cidr: 10.0.0.0/8}")),
+         "", "10.1.0.1", "b", "b/y"},
+	{S("a", "x", "", CIDR("{cidr: 10.1.0.0/16}"))
+                 S("b", "y", "", CIDR("{cidr: 10.1.0.0/16}") ", canonical: true"),
+         "", "10.1.0.1", "c", "b/y"},
+};
+
 static void vips_lead_to_the_preferred_service(void **state)
 {
-	static const struct vip_row rows[] = {
-		/* shared_vip_different_namespaces */
-		{S("a", "x", "/10.1.0.1", "") S("b", "y", "/10.1.0.1", ""), "", "10.1.0.1", "b",
-	         "b/y"},
-		{S("a", "x", "/10.1.0.1", "") S("b", "y", "/10.1.0.1", ""), "", "10.1.0.1", "c",
-	         "a/x"},
-		{S("a", "x", "/10.1.0.1", "") S("b", "y", "/10.1.0.1", ", canonical: true"), "",
-	         "10.1.0.1", "c", "b/y"},
-		{S("a", "x", "/10.1.0.1", "") S("b", "y", "/10.1.0.1", ", canonical: true"), "",
-	         "10.1.0.1", "a", "a/x"},
-		/* namespace_visibility_vip */
-		{S("a", "x", "/10.1.0.1", ", visibility: Namespace"), "", "10.1.0.1", "b", "none"},
-		{S("a", "x", "/10.1.0.1", ", visibility: Namespace"), "", "10.1.0.1", "a", "a/x"},
-		{S("a", "x", "/10.1.0.1", ", visibility: Namespace"), "", "10.1.0.1", NULL, "a/x"},
-		/* visibility_filtered_exact_vip_falls_through_to_cidr */
-		{S("a", "x", "/10.1.0.1", ", visibility: Namespace")
-	                 S("b", "y", "", CIDR("{cidr: 10.0.0.0/8}")),
-	         "", "10.1.0.1", "b", "b/y"},
-		/* cidr_match_v4, v6 */
-		{S("a", "x", "", CIDR("{cidr: 10.1.0.0/16}")), "", "10.1.2.3", "a", "a/x"},
-		{S("a", "x", "", CIDR("{cidr: 10.1.0.0/16}")), "", "10.2.2.3", "a", "none"},
-		{S("a", "x", "", CIDR("{cidr: 0.0.0.0/0}")), "", "10.2.2.3", "a", "a/x"},
-		{S("a", "x", "", CIDR("{cidr: 10.1.2.128/25}")), "", "10.1.2.127", "a", "none"},
-		{S("a", "x", "", CIDR("{cidr: \"fd00:1::/33\"}")), "", "fd00:1:7fff::1", "a",
-	         "a/x"},
-		{S("a", "x", "", CIDR("{cidr: \"fd00:1::/33\"}")), "", "fd00:1:8000::1", "a",
-	         "none"},
-		/* longest_prefix_match */
-		{S("a", "x", "", CIDR("{cidr: 10.0.0.0/8}"))
-	                 S("a", "y", "", CIDR("{cidr: 10.1.0.0/16}")),
-	         "", "10.1.0.1", "a", "a/y"},
-		{S("a", "y", "", CIDR("{cidr: 10.1.0.0/16}"))
-	                 S("a", "x", "", CIDR("{cidr: 10.0.0.0/8}")),
-	         "", "10.1.0.1", "a", "a/y"},
-		{S("a", "x", "", CIDR("{cidr: \"fd00::/8\"}"))
-	                 S("a", "y", "", CIDR("{cidr: \"fd00::/64\"}")),
-	         "", "fd00::5", "a", "a/y"},
-		/* dual_stack_cidr, cidr_family_mismatch, exact_v4_with_cidr_v6 */
-		{S("a", "x", "", CIDR("{cidr: 10.0.0.0/8}, {cidr: \"fd00::/8\"}")), "", "fd00::5",
-	         "a", "a/x"},
-		{S("a", "x", "", CIDR("{cidr: 0.0.0.0/0}")), "", "fd00::5", "a", "none"},
-		{S("a", "x", "", CIDR("{cidr: \"::/0\"}")), "", "10.0.0.1", "a", "none"},
-		{S("a", "x", "/10.1.0.1", CIDR("{cidr: \"fd00::/8\"}")), "", "fd00::5", "a", "a/x"},
-		/* exact_match_priority_over_cidr */
-		{S("b", "x", "/10.1.0.1", "") S("a", "y", "", CIDR("{cidr: 10.1.0.0/16}")), "",
-	         "10.1.0.1", "a", "b/x"},
-		/* cidr_network_scoping */
-		{S("a", "x", "", CIDR("{network: n2, cidr: 10.1.0.0/16}")), "", "10.1.0.1", "a",
-	         "none"},
-		{S("a", "x", "", CIDR("{network: n2, cidr: 10.1.0.0/16}")), "n2", "10.1.0.1", "a",
-	         "a/x"},
-		{S("a", "x", "n2/10.1.0.1", ""), "", "10.1.0.1", "a", "none"},
-		/* overlapping_cidr_different_namespaces */
-		{S("a", "x", "", CIDR("{cidr: 10.1.0.0/16}"))
-	                 S("b", "y", "", CIDR("{cidr: 10.1.0.0/16}")),
-	         "", "10.1.0.1", "b", "b/y"},
-		/* cidr_namespace_preferred_over_cidr_specificity */
-		{S("a", "x", "", CIDR("{cidr: 10.1.0.1/32}"))
-	                 S("b", "y", "", CIDR("{cidr: 10.0.0.0/8}")),
-	         "", "10.1.0.1", "b", "b/y"},
-		{S("a", "x", "", CIDR("{cidr: 10.1.0.0/16}"))
-	                 S("b", "y", "", CIDR("{cidr: 10.1.0.0/16}") ", canonical: true"),
-	         "", "10.1.0.1", "c", "b/y"},
-	};
-
 	(void)state;
-	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+	for (size_t i = 0; i < ARRAY_LEN(vip_rows); i++) {
 		char text[1024];
 		struct mesh *m;
 
-		(void)snprintf(text, sizeof(text), "services:\n%s", rows[i].services);
+		(void)snprintf(text, sizeof(text), "services:\n%s", vip_rows[i].services);
 		m = mesh_of(text);
-		if (strcmp(service_at(m, rows[i].network, rows[i].ip, rows[i].client_ns),
-		           rows[i].expected) != 0)
+		if (strcmp(service_at(m, vip_rows[i].network, vip_rows[i].ip,
+		                      vip_rows[i].client_ns),
+		           vip_rows[i].expected) != 0)
 			fail_msg("row %zu", i);
 		mesh_unref(m);
 	}

@@ -245,78 +245,78 @@ static void all_mistakes_come_in_one_run(void **state)
 	free(said);
 }
 
+static const struct {
+	const char *text, *words;
+} wrong_rows[] = {
+	{"workloads: 5", "workloads: expected a list, such as [a, b], found a number"},
+	{"[]", "expected a map, such as {key: value}, found a list"},
+	{"workloads: [{namespace: , workloadIps: [], services: {}}]",
+         "expected text, found nothing; write \"\" for an empty one"},
+	{"workloads: [{namespace: true, workloadIps: [], services: {}}]",
+         "found true or false; write \"true\" in quotes"},
+	{"workloads: [{namespace: a, workloadIps: [], services: {x: {}}}]",
+         "\"x\" is not of the form \"namespace/hostname\""},
+	{"workloads: [{namespace: a, workloadIps: [], services: {a/b: {0: 1}}}]",
+         "services.a/b.0: 0 is not a port to connect to"},
+	{"workloads: [{namespace: a, workloadIps: [], services: {a/b: {http: 1}}}]",
+         "expected a number from 0 to 65535, found text"},
+	{"workloads: [{namespace: a, workloadIps: [], services: {a/b: {80: 70000}}}]",
+         "expected a whole number from 0 to 65535"},
+	{"workloads: [{namespace: a, workloadIps: [], services: {a/b: {80: \"81\"}}}]",
+         "found text; remove the quotes"},
+	{"workloads: [{namespace: a, workloadIps: [], services: {}, waypoint: {destination: x}}]",
+         "\"x\" is not of the form"},
+	{"workloads: [{namespace: a, workloadIps: [], services: {}, waypoint: {destination: "
+         "/x}}]",
+         "must not be empty"},
+	{"workloads: [{namespace: a, workloadIps: [], services: {}, nativeTunnel: \"true\"}]",
+         "expected true or false, found text"},
+	{"workloads: [{namespace: a, workloadIps: [], services: {}, name: !Exact x}]",
+         "the tag !Exact means nothing here; remove it"},
+	{"services: [{name: a, namespace: a, hostname: a, vips: [10.0.0.1], ports: {}}]",
+         "\"10.0.0.1\" is not of the form \"network/ip\""},
+	{"services: [{name: a, namespace: a, hostname: a, vips: [], ports: {}, loadBalancer: "
+         "{mode: Strict}}]",
+         "loadBalancer.healthPolicy: this key is required"},
+	{"services: [{name: a, namespace: a, hostname: a, vips: [], ports: {}, endpoints: {x: "
+         "1}}]",
+         "endpoints come from the workloads"},
+	{"services: [{name: a, namespace: a, hostname: a, vips: [], ports: {}, cidrVips: "
+         "[{cidr: 10.0.0.0/33}]}]",
+         "\"10.0.0.0/33\" is not an address range"},
+	{"policies: [{name: a, namespace: a, scope: Global, action: Deny, rules: "
+         "[[[{principals: [x]}]]]}]",
+         "expected a string match; write !Exact x"},
+	{"policies: [{name: a, namespace: a, scope: Global, action: Deny, rules: "
+         "[[[{principals: [!Exactly x]}]]]}]",
+         "expected a string match; write !Exact x"},
+	{"policies: [{name: a, namespace: a, scope: Global, action: Deny, rules: "
+         "[[[{principals: [!Presence x]}]]]}]",
+         "Presence takes no text; write []"},
+	{"policies: [{name: a, namespace: a, scope: Global, action: Deny, rules: "
+         "[[[{sourceIps: [10.0.0.0/8x]}]]]}]",
+         "rules[0][0][0].sourceIps[0]: \"10.0.0.0/8x\" is not an address or a range"},
+	{"workloads: [{uid: x, namespace: a, workloadIps: [], services: {}}, {uid: x, namespace: "
+         "b, workloadIps: [], services: {}}]",
+         "workloads[1]: has the same uid as workloads[0] at line 1; give each its own"},
+	{"a: &x 1", "anchors (&x) and aliases (*x) are not supported"},
+	{"a: *x", "anchors (&x) and aliases (*x) are not supported"},
+	{"--- {}\n--- {}\n", "a second document"},
+	{"", "the file is empty"},
+	{"workloads: [", "not valid YAML: "},
+	{"{[a]: b}", "a key must be a text"},
+	{"a: \"\\0\"", "a NUL inside a text"},
+	{"a: \xff", "not UTF-8 text"},
+};
+
 static void wrong_values_are_refused_in_words(void **state)
 {
-	static const struct {
-		const char *text, *words;
-	} rows[] = {
-		{"workloads: 5", "workloads: expected a list, such as [a, b], found a number"},
-		{"[]", "expected a map, such as {key: value}, found a list"},
-		{"workloads: [{namespace: , workloadIps: [], services: {}}]",
-	         "expected text, found nothing; write \"\" for an empty one"},
-		{"workloads: [{namespace: true, workloadIps: [], services: {}}]",
-	         "found true or false; write \"true\" in quotes"},
-		{"workloads: [{namespace: a, workloadIps: [], services: {x: {}}}]",
-	         "\"x\" is not of the form \"namespace/hostname\""},
-		{"workloads: [{namespace: a, workloadIps: [], services: {a/b: {0: 1}}}]",
-	         "services.a/b.0: 0 is not a port to connect to"},
-		{"workloads: [{namespace: a, workloadIps: [], services: {a/b: {http: 1}}}]",
-	         "expected a number from 0 to 65535, found text"},
-		{"workloads: [{namespace: a, workloadIps: [], services: {a/b: {80: 70000}}}]",
-	         "expected a whole number from 0 to 65535"},
-		{"workloads: [{namespace: a, workloadIps: [], services: {a/b: {80: \"81\"}}}]",
-	         "found text; remove the quotes"},
-		{"workloads: [{namespace: a, workloadIps: [], services: {}, waypoint: {destination: x}}]",
-	         "\"x\" is not of the form"},
-		{"workloads: [{namespace: a, workloadIps: [], services: {}, waypoint: {destination: "
-	         "/x}}]",
-	         "must not be empty"},
-		{"workloads: [{namespace: a, workloadIps: [], services: {}, nativeTunnel: \"true\"}]",
-	         "expected true or false, found text"},
-		{"workloads: [{namespace: a, workloadIps: [], services: {}, name: !Exact x}]",
-	         "the tag !Exact means nothing here; remove it"},
-		{"services: [{name: a, namespace: a, hostname: a, vips: [10.0.0.1], ports: {}}]",
-	         "\"10.0.0.1\" is not of the form \"network/ip\""},
-		{"services: [{name: a, namespace: a, hostname: a, vips: [], ports: {}, loadBalancer: "
-	         "{mode: Strict}}]",
-	         "loadBalancer.healthPolicy: this key is required"},
-		{"services: [{name: a, namespace: a, hostname: a, vips: [], ports: {}, endpoints: {x: "
-	         "1}}]",
-	         "endpoints come from the workloads"},
-		{"services: [{name: a, namespace: a, hostname: a, vips: [], ports: {}, cidrVips: "
-	         "[{cidr: 10.0.0.0/33}]}]",
-	         "\"10.0.0.0/33\" is not an address range"},
-		{"policies: [{name: a, namespace: a, scope: Global, action: Deny, rules: "
-	         "[[[{principals: [x]}]]]}]",
-	         "expected a string match; write !Exact x"},
-		{"policies: [{name: a, namespace: a, scope: Global, action: Deny, rules: "
-	         "[[[{principals: [!Exactly x]}]]]}]",
-	         "expected a string match; write !Exact x"},
-		{"policies: [{name: a, namespace: a, scope: Global, action: Deny, rules: "
-	         "[[[{principals: [!Presence x]}]]]}]",
-	         "Presence takes no text; write []"},
-		{"policies: [{name: a, namespace: a, scope: Global, action: Deny, rules: "
-	         "[[[{sourceIps: [10.0.0.0/8x]}]]]}]",
-	         "rules[0][0][0].sourceIps[0]: \"10.0.0.0/8x\" is not an address or a range"},
-		{"workloads: [{uid: x, namespace: a, workloadIps: [], services: {}}, {uid: x, namespace: "
-	         "b, workloadIps: [], services: {}}]",
-	         "workloads[1]: has the same uid as workloads[0] at line 1; give each its own"},
-		{"a: &x 1", "anchors (&x) and aliases (*x) are not supported"},
-		{"a: *x", "anchors (&x) and aliases (*x) are not supported"},
-		{"--- {}\n--- {}\n", "a second document"},
-		{"", "the file is empty"},
-		{"workloads: [", "not valid YAML: "},
-		{"{[a]: b}", "a key must be a text"},
-		{"a: \"\\0\"", "a NUL inside a text"},
-		{"a: \xff", "not UTF-8 text"},
-	};
-
 	(void)state;
-	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
-		char *said = refusal(rows[i].text, ERR_CONFIG);
+	for (size_t i = 0; i < ARRAY_LEN(wrong_rows); i++) {
+		char *said = refusal(wrong_rows[i].text, ERR_CONFIG);
 
-		if (!strstr(said, rows[i].words))
-			fail_msg("row %zu: expected \"%s\" in:\n%s", i, rows[i].words, said);
+		if (!strstr(said, wrong_rows[i].words))
+			fail_msg("row %zu: expected \"%s\" in:\n%s", i, wrong_rows[i].words, said);
 		free(said);
 	}
 }
@@ -376,8 +376,7 @@ static void a_long_line_is_shown_around_the_caret(void **state)
 	char *said, *caret, *line;
 
 	(void)state;
-	memset(text + strlen(text), ' ', 500);
-	(void)strcat(text, "5]\n");
+	(void)snprintf(text + strlen(text), sizeof(text) - strlen(text), "%500s5]\n", "");
 	said = refusal(text, ERR_CONFIG);
 	caret = strchr(said, '^');
 	assert_non_null(caret);

@@ -78,96 +78,94 @@ static struct next_hop choose(const struct mesh *m, const char *source, const ch
 	return hop;
 }
 
+static const struct {
+	const char *target;
+	enum next_hop_kind kind;
+	enum err cause;
+	const char *connect, *authority, *identity;
+	enum next_hop_reason reason;
+} target_rows[] = {
+	/* build_request_unknown_dest */
+	{"1.2.3.4:80", NEXT_HOP_PLAIN, ERR_OK, "1.2.3.4:80", NULL, NULL, NEXT_HOP_UNKNOWN_ADDRESS},
+	/* known_dest_remote_node_hbone, _tcp */
+	{"10.0.0.2:80", NEXT_HOP_HBONE, ERR_OK, "10.0.0.2:15008", "10.0.0.2:80",
+         "spiffe://cluster.local/ns/a/sa/web", NEXT_HOP_WORKLOAD_ADDRESS},
+	{"[fd00::2]:80", NEXT_HOP_HBONE, ERR_OK, "[fd00::2]:15008", "[fd00::2]:80",
+         "spiffe://cluster.local/ns/a/sa/web", NEXT_HOP_WORKLOAD_ADDRESS},
+	{"10.0.0.3:81", NEXT_HOP_PLAIN, ERR_OK, "10.0.0.3:81", NULL, NULL,
+         NEXT_HOP_WORKLOAD_ADDRESS},
+	/* target_port */
+	{"10.1.0.1:80", NEXT_HOP_HBONE, ERR_OK, "10.0.0.2:15008", "10.0.0.2:8080",
+         "spiffe://cluster.local/ns/a/sa/web", NEXT_HOP_SERVICE_ENDPOINT},
+	{"10.1.0.2:80", NEXT_HOP_PLAIN, ERR_OK, "10.0.0.3:8081", NULL, NULL,
+         NEXT_HOP_SERVICE_ENDPOINT},
+	/* a port the service does not have, a service without endpoints, an unmapped named port */
+	{"10.1.0.1:81", NEXT_HOP_REFUSE, ERR_NO_UPSTREAM, NULL, NULL, NULL, NEXT_HOP_NO_ENDPOINT},
+	{"10.1.0.3:80", NEXT_HOP_REFUSE, ERR_NO_UPSTREAM, NULL, NULL, NULL, NEXT_HOP_NO_ENDPOINT},
+	{"10.1.0.11:80", NEXT_HOP_REFUSE, ERR_NO_UPSTREAM, NULL, NULL, NULL, NEXT_HOP_NO_ENDPOINT},
+	/* host_network: not known by address, reached through a service */
+	{"10.0.0.4:80", NEXT_HOP_PLAIN, ERR_OK, "10.0.0.4:80", NULL, NULL,
+         NEXT_HOP_UNKNOWN_ADDRESS},
+	{"10.1.0.4:80", NEXT_HOP_HBONE, ERR_OK, "10.0.0.4:15008", "10.0.0.4:80",
+         "spiffe://cluster.local/ns/a/sa/default", NEXT_HOP_SERVICE_ENDPOINT},
+	/* destination_waypoint, by name and by address */
+	{"10.0.0.5:80", NEXT_HOP_HBONE, ERR_OK, "10.0.0.9:15008", "10.0.0.5:80",
+         "spiffe://cluster.local/ns/a/sa/wp", NEXT_HOP_WORKLOAD_WAYPOINT},
+	{"10.0.0.6:80", NEXT_HOP_HBONE, ERR_OK, "10.0.0.9:15009", "10.0.0.6:80",
+         "spiffe://cluster.local/ns/a/sa/wp", NEXT_HOP_WORKLOAD_WAYPOINT},
+	{"10.0.0.7:80", NEXT_HOP_REFUSE, ERR_NO_UPSTREAM, NULL, NULL, NULL,
+         NEXT_HOP_WAYPOINT_UNRESOLVED},
+	/* destination_svc_waypoint */
+	{"10.1.0.5:80", NEXT_HOP_HBONE, ERR_OK, "10.0.0.9:15008", "10.1.0.5:80",
+         "spiffe://cluster.local/ns/a/sa/wp", NEXT_HOP_SERVICE_WAYPOINT},
+	{"10.1.0.6:80", NEXT_HOP_REFUSE, ERR_NO_UPSTREAM, NULL, NULL, NULL,
+         NEXT_HOP_WAYPOINT_UNRESOLVED},
+	/* passthrough_svc, passthrough_svc_with_waypoint */
+	{"10.1.0.7:80", NEXT_HOP_PLAIN, ERR_OK, "10.1.0.7:80", NULL, NULL,
+         NEXT_HOP_PASSTHROUGH_SERVICE},
+	{"10.1.0.8:80", NEXT_HOP_HBONE, ERR_OK, "10.0.0.9:15008", "10.1.0.8:80",
+         "spiffe://cluster.local/ns/a/sa/wp", NEXT_HOP_SERVICE_WAYPOINT},
+	/* wrong_network */
+	{"10.0.0.10:80", NEXT_HOP_PLAIN, ERR_OK, "10.0.0.10:80", NULL, NULL,
+         NEXT_HOP_UNKNOWN_ADDRESS},
+	{"10.1.0.10:80", NEXT_HOP_REFUSE, ERR_UNSUPPORTED, NULL, NULL, NULL,
+         NEXT_HOP_OTHER_NETWORK},
+	/* service_ip_families: the family allowed wins over the one asked with */
+	{"10.1.0.12:80", NEXT_HOP_HBONE, ERR_OK, "[fd00::2]:15008", "[fd00::2]:80",
+         "spiffe://cluster.local/ns/a/sa/web", NEXT_HOP_SERVICE_ENDPOINT},
+	{"10.1.0.13:80", NEXT_HOP_REFUSE, ERR_UNSUPPORTED, NULL, NULL, NULL,
+         NEXT_HOP_ONLY_HOSTNAME},
+	/* a service nobody here may see is no service */
+	{"10.1.0.14:80", NEXT_HOP_PLAIN, ERR_OK, "10.1.0.14:80", NULL, NULL,
+         NEXT_HOP_UNKNOWN_ADDRESS},
+	/* malicious_calls_inpod */
+	{"127.0.0.1:15001", NEXT_HOP_REFUSE, ERR_LOOP, NULL, NULL, NULL, NEXT_HOP_OWN_PORT},
+	{"127.9.9.9:15008", NEXT_HOP_REFUSE, ERR_LOOP, NULL, NULL, NULL, NEXT_HOP_OWN_PORT},
+	{"[::1]:15006", NEXT_HOP_REFUSE, ERR_LOOP, NULL, NULL, NULL, NEXT_HOP_OWN_PORT},
+	{"127.0.0.1:80", NEXT_HOP_PLAIN, ERR_OK, "127.0.0.1:80", NULL, NULL,
+         NEXT_HOP_UNKNOWN_ADDRESS},
+};
+
 static void each_target_gets_the_contracts_next_hop(void **state)
 {
-	static const struct {
-		const char *target;
-		enum next_hop_kind kind;
-		enum err cause;
-		const char *connect, *authority, *identity;
-		enum next_hop_reason reason;
-	} rows[] = {
-		/* build_request_unknown_dest */
-		{"1.2.3.4:80", NEXT_HOP_PLAIN, ERR_OK, "1.2.3.4:80", NULL, NULL,
-	         NEXT_HOP_UNKNOWN_ADDRESS},
-		/* known_dest_remote_node_hbone, _tcp */
-		{"10.0.0.2:80", NEXT_HOP_HBONE, ERR_OK, "10.0.0.2:15008", "10.0.0.2:80",
-	         "spiffe://cluster.local/ns/a/sa/web", NEXT_HOP_WORKLOAD_ADDRESS},
-		{"[fd00::2]:80", NEXT_HOP_HBONE, ERR_OK, "[fd00::2]:15008", "[fd00::2]:80",
-	         "spiffe://cluster.local/ns/a/sa/web", NEXT_HOP_WORKLOAD_ADDRESS},
-		{"10.0.0.3:81", NEXT_HOP_PLAIN, ERR_OK, "10.0.0.3:81", NULL, NULL,
-	         NEXT_HOP_WORKLOAD_ADDRESS},
-		/* target_port */
-		{"10.1.0.1:80", NEXT_HOP_HBONE, ERR_OK, "10.0.0.2:15008", "10.0.0.2:8080",
-	         "spiffe://cluster.local/ns/a/sa/web", NEXT_HOP_SERVICE_ENDPOINT},
-		{"10.1.0.2:80", NEXT_HOP_PLAIN, ERR_OK, "10.0.0.3:8081", NULL, NULL,
-	         NEXT_HOP_SERVICE_ENDPOINT},
-		/* a port the service does not have, a service without endpoints, an unmapped named port */
-		{"10.1.0.1:81", NEXT_HOP_REFUSE, ERR_NO_UPSTREAM, NULL, NULL, NULL,
-	         NEXT_HOP_NO_ENDPOINT},
-		{"10.1.0.3:80", NEXT_HOP_REFUSE, ERR_NO_UPSTREAM, NULL, NULL, NULL,
-	         NEXT_HOP_NO_ENDPOINT},
-		{"10.1.0.11:80", NEXT_HOP_REFUSE, ERR_NO_UPSTREAM, NULL, NULL, NULL,
-	         NEXT_HOP_NO_ENDPOINT},
-		/* host_network: not known by address, reached through a service */
-		{"10.0.0.4:80", NEXT_HOP_PLAIN, ERR_OK, "10.0.0.4:80", NULL, NULL,
-	         NEXT_HOP_UNKNOWN_ADDRESS},
-		{"10.1.0.4:80", NEXT_HOP_HBONE, ERR_OK, "10.0.0.4:15008", "10.0.0.4:80",
-	         "spiffe://cluster.local/ns/a/sa/default", NEXT_HOP_SERVICE_ENDPOINT},
-		/* destination_waypoint, by name and by address */
-		{"10.0.0.5:80", NEXT_HOP_HBONE, ERR_OK, "10.0.0.9:15008", "10.0.0.5:80",
-	         "spiffe://cluster.local/ns/a/sa/wp", NEXT_HOP_WORKLOAD_WAYPOINT},
-		{"10.0.0.6:80", NEXT_HOP_HBONE, ERR_OK, "10.0.0.9:15009", "10.0.0.6:80",
-	         "spiffe://cluster.local/ns/a/sa/wp", NEXT_HOP_WORKLOAD_WAYPOINT},
-		{"10.0.0.7:80", NEXT_HOP_REFUSE, ERR_NO_UPSTREAM, NULL, NULL, NULL,
-	         NEXT_HOP_WAYPOINT_UNRESOLVED},
-		/* destination_svc_waypoint */
-		{"10.1.0.5:80", NEXT_HOP_HBONE, ERR_OK, "10.0.0.9:15008", "10.1.0.5:80",
-	         "spiffe://cluster.local/ns/a/sa/wp", NEXT_HOP_SERVICE_WAYPOINT},
-		{"10.1.0.6:80", NEXT_HOP_REFUSE, ERR_NO_UPSTREAM, NULL, NULL, NULL,
-	         NEXT_HOP_WAYPOINT_UNRESOLVED},
-		/* passthrough_svc, passthrough_svc_with_waypoint */
-		{"10.1.0.7:80", NEXT_HOP_PLAIN, ERR_OK, "10.1.0.7:80", NULL, NULL,
-	         NEXT_HOP_PASSTHROUGH_SERVICE},
-		{"10.1.0.8:80", NEXT_HOP_HBONE, ERR_OK, "10.0.0.9:15008", "10.1.0.8:80",
-	         "spiffe://cluster.local/ns/a/sa/wp", NEXT_HOP_SERVICE_WAYPOINT},
-		/* wrong_network */
-		{"10.0.0.10:80", NEXT_HOP_PLAIN, ERR_OK, "10.0.0.10:80", NULL, NULL,
-	         NEXT_HOP_UNKNOWN_ADDRESS},
-		{"10.1.0.10:80", NEXT_HOP_REFUSE, ERR_UNSUPPORTED, NULL, NULL, NULL,
-	         NEXT_HOP_OTHER_NETWORK},
-		/* service_ip_families: the family allowed wins over the one asked with */
-		{"10.1.0.12:80", NEXT_HOP_HBONE, ERR_OK, "[fd00::2]:15008", "[fd00::2]:80",
-	         "spiffe://cluster.local/ns/a/sa/web", NEXT_HOP_SERVICE_ENDPOINT},
-		{"10.1.0.13:80", NEXT_HOP_REFUSE, ERR_UNSUPPORTED, NULL, NULL, NULL,
-	         NEXT_HOP_ONLY_HOSTNAME},
-		/* a service nobody here may see is no service */
-		{"10.1.0.14:80", NEXT_HOP_PLAIN, ERR_OK, "10.1.0.14:80", NULL, NULL,
-	         NEXT_HOP_UNKNOWN_ADDRESS},
-		/* malicious_calls_inpod */
-		{"127.0.0.1:15001", NEXT_HOP_REFUSE, ERR_LOOP, NULL, NULL, NULL, NEXT_HOP_OWN_PORT},
-		{"127.9.9.9:15008", NEXT_HOP_REFUSE, ERR_LOOP, NULL, NULL, NULL, NEXT_HOP_OWN_PORT},
-		{"[::1]:15006", NEXT_HOP_REFUSE, ERR_LOOP, NULL, NULL, NULL, NEXT_HOP_OWN_PORT},
-		{"127.0.0.1:80", NEXT_HOP_PLAIN, ERR_OK, "127.0.0.1:80", NULL, NULL,
-	         NEXT_HOP_UNKNOWN_ADDRESS},
-	};
 	struct mesh *m = mesh_of(world);
 
 	(void)state;
-	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
-		struct next_hop hop = choose(m, "c//Pod/a/me", rows[i].target, i);
+	for (size_t i = 0; i < ARRAY_LEN(target_rows); i++) {
+		struct next_hop hop = choose(m, "c//Pod/a/me", target_rows[i].target, i);
 		char text[ENDPOINT_TEXT_MAX], words[NEXT_HOP_WORDS_MAX];
 
-		if (hop.kind != rows[i].kind || hop.cause != rows[i].cause ||
-		    hop.reason != rows[i].reason)
-			fail_msg("%s: %s", rows[i].target, next_hop_words(&hop, words));
-		if (rows[i].connect)
-			assert_string_equal(endpoint_format(&hop.connect, text), rows[i].connect);
-		if (rows[i].authority)
+		if (hop.kind != target_rows[i].kind || hop.cause != target_rows[i].cause ||
+		    hop.reason != target_rows[i].reason)
+			fail_msg("%s: %s", target_rows[i].target, next_hop_words(&hop, words));
+		if (target_rows[i].connect)
+			assert_string_equal(endpoint_format(&hop.connect, text),
+			                    target_rows[i].connect);
+		if (target_rows[i].authority)
 			assert_string_equal(endpoint_format(&hop.authority, text),
-			                    rows[i].authority);
-		if (rows[i].identity)
-			assert_string_equal(next_hop_identity(&hop, 0), rows[i].identity);
+			                    target_rows[i].authority);
+		if (target_rows[i].identity)
+			assert_string_equal(next_hop_identity(&hop, 0), target_rows[i].identity);
 		else
 			assert_int_equal(next_hop_identity_count(&hop), 0);
 		assert_int_equal(hop.passthrough,
