@@ -18,6 +18,7 @@ enum {
 	CA_ROOTS_MAX = 256 * 1024, /* octets of PEM */
 	CA_KEY_MAX = 16 * 1024,    /* octets of PEM */
 	CA_WHY_MAX = 256,          /* octets of a reason, with the NUL */
+	CA_PATH_MAX = 1024,        /* octets of a path, with the NUL */
 };
 
 struct ca_client;
@@ -29,7 +30,7 @@ typedef void ca_done_fn(struct ca_request *r);
  *
  * Own:  embedded by the asker; stays valid until done.
  * Call: done() runs once per fetch, from loop_turn(), never inside ca_client_fetch.
- * Res:  err, and when ERR_OK the three PEM texts; readable only inside done(), wiped behind it.
+ * Res:  err, and when ERR_OK the three PEM texts; readable inside done(), which ends with ca_request_fini.
  */
 struct ca_request {
 	ca_done_fn *done;
@@ -40,10 +41,13 @@ struct ca_request {
 	struct buf chain_pem; /* leaf first */
 	struct buf key_pem;
 	struct buf roots_pem;
-	bool pending;   /* true from fetch until done() */
-	struct op op;   /* private to the client */
-	void *impl;     /* private to the client */
+	bool pending;         /* true from fetch until done() */
+	struct op op;         /* private to the client */
+	struct ca_client *ca; /* private to the client */
 };
+
+/* Wipe and free the texts; harmless on a zeroed one. */
+void ca_request_fini(struct ca_request *r);
 
 /* What a kind of client implements. */
 struct ca_client_ops {
@@ -69,7 +73,7 @@ void ca_client_cancel(struct ca_client *ca, struct ca_request *r);
 bool ca_client_changed(struct ca_client *ca, const char *identity);
 void ca_client_free(struct ca_client *ca); /* no request may be pending: CHECKed by the kinds */
 
-/* For the kinds: end r now (at the next step of the loop) with e and a sentence. */
+/* For the kinds: end r at the next step of the loop; r->why says more when e is not ERR_OK. */
 void ca_request_finish(struct ca_client *ca, struct ca_request *r, enum err e);
 
 #endif

@@ -17,7 +17,7 @@
 enum cert_state {
 	CERT_INITIALIZING, /* asked for the first time; wait */
 	CERT_AVAILABLE,    /* cfg is not NULL and has not expired when it was published */
-	CERT_UNAVAILABLE,  /* the last try failed and there is nothing to show: fail at once (contract 4.5) */
+	CERT_UNAVAILABLE, /* the last try failed and there is nothing to show: fail at once (contract 4.5) */
 };
 
 struct cert_entry {
@@ -40,7 +40,8 @@ const struct cert_entry *cert_set_find(const struct cert_set *set, const char *i
  * Errs: ERR_IDENTITY when there is none, with the entry (or NULL) in *ret_entry for the why
  */
 MUST_CHECK enum err cert_set_config(const struct cert_set *set, const char *identity,
-                                    struct tls_config **ret_cfg, const struct cert_entry **ret_entry);
+                                    struct tls_config **ret_cfg,
+                                    const struct cert_entry **ret_entry);
 /* "Available", "Initializing" or "Unavailable: <why>" (contract 11.2), with a NUL; cut to fit. Returns out. */
 const char *cert_entry_state_text(const struct cert_entry *e, char *out, size_t out_len);
 

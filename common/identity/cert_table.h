@@ -17,17 +17,18 @@
 #include "common/io/loop.h"
 
 enum {
-	CERT_IDENTITIES_MAX = 4096, /* service accounts on one node; kubelets stop at a few hundred pods */
-	CERT_FETCHES_MAX = 8,       /* signing calls in flight, contract 4.5 */
+	CERT_IDENTITIES_MAX =
+		4096, /* service accounts on one node; kubelets stop at a few hundred pods */
+	CERT_FETCHES_MAX = 8, /* signing calls in flight, contract 4.5 */
 };
 
 struct cert_table;
 
 struct cert_table_options {
-	uint64_t ttl_s;    /* SECRET_TTL; 0: 86400 */
-	bool pqc_only;     /* handed to every tls_config */
-	uint64_t poll_ms;  /* how often the CA client is asked whether something changed; 0: 2000 */
-	uint64_t seed;     /* of the jitter, for tests; 0: from the system */
+	uint64_t ttl_s;   /* SECRET_TTL; 0: 86400 */
+	bool pqc_only;    /* handed to every tls_config */
+	uint64_t poll_ms; /* how often the CA client is asked whether something changed; 0: 2000 */
+	uint64_t seed;    /* of the jitter, for tests; 0: from the system */
 	/* What time it is, for tests; NULL: the wall clock. */
 	int64_t (*wall_s)(void *arg);
 	void *wall_arg;
@@ -44,8 +45,8 @@ struct cert_table_stats {
  * cell: receives a struct cert_set after every change; borrowed
  * NULL when out of memory.
  */
-struct cert_table *cert_table_new(struct loop *loop, struct ca_client *ca, struct snapshot_cell *cell,
-                                  const struct cert_table_options *opt);
+struct cert_table *cert_table_new(struct loop *loop, struct ca_client *ca,
+                                  struct snapshot_cell *cell, const struct cert_table_options *opt);
 /* Cancel what is in flight; free once cert_table_idle(). */
 void cert_table_stop(struct cert_table *t);
 bool cert_table_idle(const struct cert_table *t);
@@ -53,14 +54,14 @@ void cert_table_free(struct cert_table *t);
 
 /*
  * This node needs the identity. Counted: each want is undone by one forget; the last forget drops the entry.
- * Errs: ERR_PARSE when it is not a SPFFE id, ERR_LIMIT.
+ * Errs: ERR_PARSE when it is not a SPIFFE id, ERR_LIMIT.
  */
 MUST_CHECK enum err cert_table_want(struct cert_table *t, const char *identity);
 void cert_table_forget(struct cert_table *t, const char *identity);
 
 /*
- * Hear once that an identity left Initializing. done() runs from loop_turn() with ERR_OK, or ERR_IDENTITY when it is
- * unavailable or was forgotten.
+ * Hear once that an identity left Initializing, which it must be in (see cert_table_set). done() runs from
+ * loop_turn() or cert_table_forget(), with ERR_OK, or ERR_IDENTITY when it is unavailable or was forgotten.
  */
 struct cert_waiter {
 	struct list link; /* private */
