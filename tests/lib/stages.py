@@ -27,7 +27,8 @@ FUZZ_SECONDS = int(os.environ.get("FUZZ_SECONDS", "30"))
 PYTHON = "/usr/bin/python3"  # Debian's modules live with Debian's interpreter
 SHOWN_LINES = 60
 SHOWN_COLUMNS = 300
-NINJA_STEP = re.compile(r"\[\d+/\d+\] ")
+BUILD_CHATTER = re.compile(r"\[\d+/\d+\] |(Compiler for|Library|Dependency|Program|Configuring) .*|Found ninja")
+BUILD_FAILURE = re.compile(r"^FAILED: |\bERROR: ")
 # Sanitizers want the small address space they were built for.
 NO_RANDOM = ["setarch", platform.machine(), "-R"]
 SANITIZER_ENV = {
@@ -84,10 +85,15 @@ def run(name, command, timeout=600, env=None):
 
 def show_end(path):
     text = path.read_text(encoding="utf-8", errors="replace")
-    lines = [line[:SHOWN_COLUMNS] for line in text.splitlines() if not NINJA_STEP.match(line)]
-    if len(lines) > SHOWN_LINES:
-        print("      ... the end of %s:" % path.relative_to(ROOT))
-    for line in lines[-SHOWN_LINES:]:
+    lines = [line[:SHOWN_COLUMNS] for line in text.splitlines() if not BUILD_CHATTER.match(line)]
+    first = next((n for n, line in enumerate(lines) if BUILD_FAILURE.search(line)), None)
+    if first is not None:
+        shown = lines[first:first + SHOWN_LINES]
+    else:
+        shown = lines[-SHOWN_LINES:]
+    if len(shown) < len(lines):
+        print("      ... out of %s:" % path.relative_to(ROOT))
+    for line in shown:
         print("      | " + line)
     sys.stdout.flush()
 
@@ -252,6 +258,7 @@ def fuzz_one(program, seconds):
 
 def fuzz_targets():
     """The targets that tests/fuzz/meson.build registers, as ninja names them."""
+    subprocess.run(["ninja", "-C", FUZZ[0], "build.ninja"], cwd=ROOT, stdout=subprocess.DEVNULL, check=False)
     listing = subprocess.run(["ninja", "-C", FUZZ[0], "-t", "targets", "all"], cwd=ROOT,
                              stdout=subprocess.PIPE, check=False)
     return sorted(set(re.findall(r"^(tests/fuzz/fuzz_\w+):", listing.stdout.decode(), re.M)))

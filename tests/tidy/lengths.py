@@ -2,6 +2,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """lengths - a function fits a page: 70 lines, 4 levels, 6 arguments; a file is 900 lines.
 
+A table inside a function is data: its lines and braces do not count.
+
 What must be longer stands in lengths-exempt.txt as `file: function or *: reason`.
 """
 
@@ -15,6 +17,7 @@ ARGUMENTS_MAX = 6
 FILE_LINES_MAX = 900
 
 HEAD = re.compile(r"([A-Za-z_]\w*)[ \t\n]*\(([^;{}]*)\)[ \t\n]*$")
+TABLE = re.compile(r"=\s*(?:\([^(){};]*\)\s*)?\{")
 NOT_NAMES = {"if", "for", "while", "switch", "return", "sizeof", "defined"}
 
 
@@ -56,28 +59,52 @@ def parameter_list(head):
     return None
 
 
+def without_tables(text):
+    """Initializers with braces emptied, and their lines taken out: `= {...}`, `= (struct x){...}`."""
+    out, at = [], 0
+    for match in TABLE.finditer(text):
+        if match.start() < at:
+            continue
+        end, depth = match.end() - 1, 0
+        while end < len(text):
+            depth += (text[end] == "{") - (text[end] == "}")
+            end += 1
+            if depth == 0:
+                break
+        out.append(text[at:match.end() - 1] + "0")
+        at = end
+    return "".join(out) + text[at:]
+
+
 def functions(text):
     """Yield (name, first line, lines, deepest level, arguments) of each definition."""
     plain = without_directives(tree.without_noise(text))
-    depth, deepest, start, current, mark = 0, 0, 0, None, 0
+    depth, start, head, mark = 0, 0, None, 0
     for index, letter in enumerate(plain):
         if letter == "{":
             if depth == 0:
-                head = plain[mark:index]
-                current = parameter_list(head)
-                start = plain.count("\n", 0, mark + len(head) - len(head.lstrip())) + 1
-                deepest = 0
+                before = plain[mark:index]
+                head = parameter_list(before)
+                start = mark + len(before) - len(before.lstrip())
             depth += 1
-            deepest = max(deepest, depth - 1)
         elif letter == "}":
             depth = max(0, depth - 1)
             if depth == 0:
-                if current:
-                    lines = plain.count("\n", 0, index) + 1 - start + 1
-                    yield current[0], start, lines, deepest, arguments(current[1])
-                current, mark = None, index + 1
+                if head:
+                    code = without_tables(plain[start:index + 1])
+                    yield (head[0], plain.count("\n", 0, start) + 1, code.count("\n") + 1,
+                           deepest_level(code), arguments(head[1]))
+                head, mark = None, index + 1
         elif letter == ";" and depth == 0:
             mark = index + 1
+
+
+def deepest_level(code):
+    depth = deepest = 0
+    for letter in code:
+        depth += (letter == "{") - (letter == "}")
+        deepest = max(deepest, depth - 1)
+    return deepest
 
 
 def exemptions(text):

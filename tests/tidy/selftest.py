@@ -116,6 +116,11 @@ class Lengths(unittest.TestCase):
     def test_a_long_table_is_no_function(self):
         self.assertEqual("", self.check("static const int t[] = {\n" + "1,\n" * 100 + "};\n"))
 
+    def test_a_table_inside_a_function_is_data_and_the_code_after_it_is_not(self):
+        table = "\tstatic const struct x t[] = {\n" + "\t{{{1}, 2}},\n" * 100 + "\t};\n"
+        self.assertEqual("", self.check("int f(void)\n{\n" + table + "\tx();\n}\n"))
+        self.assertIn("has 72 lines", self.check("int f(void)\n{\n" + table + "\tx();\n" * 68 + "}\n"))
+
     def test_braces_in_strings_and_directives_do_not_count(self):
         text = 'int f(void)\n{\n\tx("{{{{{{");\n#define A {{{{{{\n}\n'
         self.assertEqual("", self.check(text))
