@@ -2,8 +2,7 @@
 #include "common/telemetry/process_metrics.h"
 
 #include <dirent.h>
-#include <stdio.h>
-#include <string.h>
+#include <fcntl.h>
 #include <sys/resource.h>
 #include <time.h>
 #include <unistd.h>
@@ -11,6 +10,7 @@
 #include "common/base/check.h"
 #include "common/base/clock.h"
 #include "common/base/log.h"
+#include "common/base/str.h"
 
 #define NS_PER_S INT64_C(1000000000)
 
@@ -31,15 +31,18 @@ static int64_t open_fds(void)
 /* The second number of statm: resident pages. -1 when it cannot be read. */
 static int64_t resident_bytes(void)
 {
-	FILE *f = fopen("/proc/self/statm", "re");
-	long long pages = -1;
+	char text[128]; /* seven numbers */
+	int fd = open("/proc/self/statm", O_RDONLY | O_CLOEXEC);
+	ssize_t n = fd < 0 ? -1 : read(fd, text, sizeof(text));
+	struct span rest = span_of(text, n > 0 ? (size_t)n : 0);
+	uint64_t pages;
 
-	if (f == NULL)
+	if (fd >= 0)
+		(void)close(fd);
+	(void)str_split(&rest, ' ');
+	if (str_parse_u64(str_split(&rest, ' '), INT32_MAX, &pages) != ERR_OK)
 		return -1;
-	if (fscanf(f, "%*s %lld", &pages) != 1)
-		pages = -1;
-	(void)fclose(f);
-	return pages < 0 ? -1 : (int64_t)pages * sysconf(_SC_PAGESIZE);
+	return (int64_t)pages * sysconf(_SC_PAGESIZE);
 }
 
 static void collect(struct metrics_collector *c)

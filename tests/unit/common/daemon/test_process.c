@@ -12,6 +12,7 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
+#include "common/base/str.h"
 #include "common/daemon/args.h"
 #include "common/daemon/build_info.h"
 #include "common/daemon/process.h"
@@ -23,8 +24,7 @@ static enum args_verb verb_of(const char *word)
 	char *argv[] = {name, copy, NULL};
 	struct args a;
 
-	(void)strncpy(copy, word != NULL ? word : "", sizeof(copy) - 1);
-	copy[sizeof(copy) - 1] = '\0';
+	assert_true(str_copy(copy, sizeof(copy), span_str(word != NULL ? word : "")));
 	args_parse(word != NULL ? 2 : 1, argv, &a);
 	return a.verb;
 }

@@ -1,0 +1,68 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdlib.h>
+
+#include <cmocka.h>
+#include <zlib.h>
+
+#include "common/codec/gzip_codec.h"
+
+static void assert_round_trip(const uint8_t *p, size_t n)
+{
+	uint8_t *back = malloc(n + 1);
+	z_stream z = {0};
+	struct buf out;
+
+	buf_init(&out, 1 << 24);
+	assert_int_equal(gzip_encode(span_of(p, n), &out), ERR_OK);
+	assert_int_equal(inflateInit2(&z, 16 + MAX_WBITS), Z_OK);
+	z.next_in = out.p;
+	z.avail_in = (uInt)out.n;
+	z.next_out = back;
+	z.avail_out = (uInt)(n + 1);
+	assert_int_equal(inflate(&z, Z_FINISH), Z_STREAM_END);
+	assert_int_equal(z.total_out, n);
+	if (n > 0)
+		assert_memory_equal(back, p, n);
+	(void)inflateEnd(&z);
+	buf_fini(&out);
+	free(back);
+}
+
+static void what_is_packed_unpacks_whole(void **state)
+{
+	static uint8_t noise[1 << 20];
+	uint32_t x = 1;
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(noise); i++) {
+		x = x * 1664525 + 1013904223;
+		noise[i] = (uint8_t)(x >> 24);
+	}
+	assert_round_trip(noise, sizeof(noise));
+	assert_round_trip(noise, 1);
+	assert_round_trip(noise, 0);
+}
+
+static void a_ceiling_is_an_error(void **state)
+{
+	static const uint8_t zeros[1000];
+	struct buf out;
+
+	(void)state;
+	buf_init(&out, 10);
+	assert_int_equal(gzip_encode(span_of(zeros, sizeof(zeros)), &out), ERR_LIMIT);
+	buf_fini(&out);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(what_is_packed_unpacks_whole),
+		cmocka_unit_test(a_ceiling_is_an_error),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
