@@ -1,0 +1,11 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Bytes of a hostile peer into a client session. */
+#include "tests/fuzz/fuzz_h2_session.h"
+
+int LLVMFuzzerTestOneInput(const uint8_t *p, size_t n);
+
+int LLVMFuzzerTestOneInput(const uint8_t *p, size_t n)
+{
+	fuzz_session(H2_CLIENT, p, n);
+	return 0;
+}
