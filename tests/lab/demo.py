@@ -219,8 +219,7 @@ def explain(demo, voice):
     """How to look around in a lab that stays up."""
     lab, client, server = demo.lab, demo.client, demo.server
     inside = "nsenter --net=/run/netns/"
-    here = os.path.relpath(os.path.join(ztunnel.ROOT, "tests/lab/lab.py"))
-    here = here if "/" in here and here[0] != "/" else os.path.join(ztunnel.ROOT, "tests/lab/lab.py")
+    here = os.path.join(ztunnel.ROOT, "tests", "lab", "lab.py")
     voice.say()
     voice.say("The lab stays up. To look around:")
     for what, command in (
@@ -237,7 +236,8 @@ def explain(demo, voice):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--keep", action="store_true", help="leave the lab up and say how to explore")
+    parser.add_argument("--keep", action="store_true",
+                        help="leave the lab up and say how to explore")
     options = parser.parse_args()
     lab_room.end_on_signals()
     ztunnel.binary()
