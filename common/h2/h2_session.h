@@ -49,7 +49,9 @@ enum h2_event_kind {
 	H2_EV_DATA,     /* .data lies inside the input span */
 	H2_EV_END,      /* the peer ended its side of the stream (END_STREAM) */
 	H2_EV_RESET, /* the stream is gone: RST_STREAM received, or a stream error of ours; .code */
-	H2_EV_CLOSED, /* both sides ended in order; the id is now invalid. RESET comes without CLOSED */
+	/* Both sides ended in order, or an answer without body ended the stream (h2_session_respond with end);
+	 * the id is now invalid. RESET comes without CLOSED. */
+	H2_EV_CLOSED,
 	H2_EV_SENT, /* .sent octets left the stream's queue into records */
 	H2_EV_GOAWAY, /* the peer takes no new streams above .last_id; later ones get RESET(REFUSED_STREAM) */
 	H2_EV_SETTINGS, /* the peer's SETTINGS (first or changed) are in force */
@@ -96,7 +98,8 @@ MUST_CHECK enum err h2_session_recv(struct h2_session *s, struct span in, uint64
  * plain text: at most TLS_PLAIN_MAX octets, exclusively owned, with room for the record header in front and
  * IOBUF_TAIL behind. A full slot of payload passes through without a copy; smaller pieces are gathered.
  * SENT (and RESET/CLOSED) events are appended to ev.
- * Errs: ERR_MEMORY when no buffer is to be had: call again later, nothing is lost.
+ * Errs: ERR_MEMORY when no buffer is to be had: call again later, nothing is lost. Any other error: the session is
+ *       dead; what out holds (a GOAWAY last) should still leave.
  */
 MUST_CHECK enum err h2_session_send(struct h2_session *s, struct iobuf_queue *out, size_t bytes_max,
                                     struct h2_events *ev);
@@ -106,13 +109,19 @@ bool h2_session_wants_send(const struct h2_session *s);
  * a GOAWAY or the id space forbids it; ERR_MEMORY. */
 MUST_CHECK enum err h2_session_request(struct h2_session *s, const struct h2_field *fields,
                                        unsigned int count, void *user, int32_t *ret_stream_id);
-/* Server: answer; end: no body follows (and our side is then ended). Errs: ERR_MEMORY, ERR_INTERNAL (no such stream). */
+/*
+ * Server: answer, at most once; end: no body follows. Our side is then ended, and a peer that has not ended its own
+ * gets RST_STREAM(NO_ERROR) behind the answer (contract 6.3). Errs: ERR_MEMORY, ERR_INTERNAL (no such stream).
+ */
 MUST_CHECK enum err h2_session_respond(struct h2_session *s, int32_t stream_id,
                                        const struct h2_field *fields, unsigned int count, bool end);
 void h2_session_set_user(struct h2_session *s, int32_t stream_id, void *user);
 
-/* Queue payload (at most IOBUF_SLOT_LEN). Takes v's reference, also on error. Errs: ERR_MEMORY; ERR_H2_STREAM_RESET when
- * the stream is gone. Best: v.p == v.buf->mem + IOBUF_HEAD, in a slot nobody else refers to. */
+/*
+ * Queue payload, at most IOBUF_SLOT_LEN; a small piece is packed into the block of the one before it when that has room.
+ * Takes v's reference, also on error. Best: v.p == v.buf->mem + IOBUF_HEAD, in a slot nobody else refers to.
+ * Errs: ERR_MEMORY; ERR_H2_STREAM_RESET when the stream is gone or ended.
+ */
 MUST_CHECK enum err h2_session_put(struct h2_session *s, int32_t stream_id, struct iobuf_view v);
 /* END_STREAM after what is queued. */
 void h2_session_end(struct h2_session *s, int32_t stream_id);
