@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The command line and the environment, checked whole before anything starts. Contract 1.2, 1.3. */
 #include <stdio.h>
+#include <stdlib.h>
 #include <unistd.h>
 
 #include "common/base/log.h"
@@ -14,7 +15,7 @@
 
 static int print_usage(FILE *to, const char *program, int status)
 {
-	char text[ARGS_TEXT_MAX];
+	char text[2048]; /* the usage fills a screen */
 
 	(void)args_usage(program, text, sizeof(text));
 	(void)fputs(text, to);
@@ -30,7 +31,7 @@ static int print_version(void)
 	return 0;
 }
 
-/* Each warning as a log line, once logging is up; errors go to stderr as they are. */
+/* Before logging is up, and for eyes at a terminal or a pod's log alike: stderr. */
 static void print_report(const struct settings_report *r)
 {
 	(void)fwrite(r->errors.p, 1, r->errors.n, stderr);
@@ -40,24 +41,27 @@ static void print_report(const struct settings_report *r)
 static int run(const struct args *args)
 {
 	struct settings_report report;
-	struct settings settings;
+	struct settings *settings = calloc(1, sizeof(*settings));
 	enum err e;
 	int status = 1;
 
+	if (settings == NULL)
+		return status;
 	settings_report_init(&report);
-	e = settings_read((const char *const *)environ, process_cpu_count(), &settings, &report);
+	e = settings_read((const char *const *)environ, process_cpu_count(), settings, &report);
 	print_report(&report);
 	settings_report_fini(&report);
 	if (e == ERR_OK) {
-		status = app_run(&settings, args);
-		settings_fini(&settings);
+		status = app_run(settings, args);
+		settings_fini(settings);
 	}
+	free(settings);
 	return status;
 }
 
 int main(int argc, char *argv[])
 {
-	struct args args;
+	static struct args args; /* too large for the stack's budget */
 
 	args_parse(argc, argv, &args);
 	switch (args.verb) {

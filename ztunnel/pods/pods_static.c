@@ -1,0 +1,468 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "ztunnel/pods/pods_static.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "common/base/check.h"
+#include "common/base/log.h"
+#include "common/io/timer.h"
+
+enum {
+	RETRY_MS = 5000, /* contract 2.6 */
+	LOOK_MS = 100,   /* how often a draining pod is looked at */
+};
+
+enum entry_state {
+	ENTRY_PENDING,   /* wanted, not enrolled: the next retry tries */
+	ENTRY_ENROLLING,
+	ENTRY_UP,
+	ENTRY_UNCAPTURING, /* no new connections from here on */
+	ENTRY_DRAINING,    /* its connections finish, or the deadline comes */
+	ENTRY_RELEASING,
+};
+
+/* One pod, from being wanted until nothing of it is left. Owns its texts. */
+struct entry {
+	struct list link;
+	struct pods_static *owner;
+	enum entry_state state;
+	bool wanted;
+	bool again; /* wanted again while going: enrolled anew once it is gone */
+	bool tried; /* at least one attempt ended */
+	char *texts;
+	struct pod_wanted as;
+	struct pod *pod;
+	uint64_t drain_until_ms;
+	struct steward_enroll_req enroll;
+	struct steward_unenroll_req leave;
+	char why[STEWARD_WHY_MAX];
+};
+
+struct pods_static {
+	struct steward *steward;
+	struct loop *loop;
+	struct pods_static_options opt;
+	struct pods_table table;
+	struct list entries;
+	struct steward_sweep_req sweep;
+	char **keep; /* of a sweep in flight */
+	size_t keep_count;
+	bool applied, swept, stopping;
+	uint32_t next_id;
+	struct timer look;
+	uint64_t retry_at_ms;
+};
+
+/* --- texts ---------------------------------------------------------------------------------- */
+
+static bool copy_texts(struct entry *e, const struct pod_wanted *w)
+{
+	const char *const from[] = {w->uid, w->name, w->namespace, w->service_account,
+	                            w->trust_domain, w->netns};
+	const char **const to[] = {&e->as.uid, &e->as.name, &e->as.namespace, &e->as.service_account,
+	                           &e->as.trust_domain, &e->as.netns};
+	size_t room = 0;
+	char *at;
+
+	for (size_t i = 0; i < ARRAY_LEN(from); i++)
+		room += strlen(from[i]) + 1;
+	at = malloc(room);
+	if (at == NULL)
+		return false;
+	e->texts = at;
+	for (size_t i = 0; i < ARRAY_LEN(from); i++) {
+		size_t n = strlen(from[i]) + 1;
+
+		memcpy(at, from[i], n);
+		*to[i] = at;
+		at += n;
+	}
+	e->as.flags = w->flags;
+	return true;
+}
+
+static bool same_wish(const struct pod_wanted *a, const struct pod_wanted *b)
+{
+	return a->flags == b->flags && strcmp(a->uid, b->uid) == 0 && strcmp(a->name, b->name) == 0 &&
+	       strcmp(a->namespace, b->namespace) == 0 &&
+	       strcmp(a->service_account, b->service_account) == 0 &&
+	       strcmp(a->trust_domain, b->trust_domain) == 0 && strcmp(a->netns, b->netns) == 0;
+}
+
+static struct entry *entry_of(struct list *it)
+{
+	return list_entry(it, struct entry, link);
+}
+
+static struct entry *find_same(struct pods_static *ps, const struct pod_wanted *w)
+{
+	list_for_each (it, &ps->entries) {
+		struct entry *e = entry_of(it);
+
+		if (same_wish(&e->as, w) && (e->state <= ENTRY_UP || e->again))
+			return e;
+	}
+	return NULL;
+}
+
+static void free_entry(struct entry *e)
+{
+	list_remove(&e->link);
+	free(e->texts);
+	free(e);
+}
+
+/* --- one pod's life --------------------------------------------------------------------------- */
+
+static void step(struct entry *e);
+
+static bool netns_changed(const struct entry *e)
+{
+	const struct steward_pod *p = &e->pod->enrolled;
+	char path[POD_TEXT_MAX + 16];
+	struct stat st;
+
+	(void)snprintf(path, sizeof(path), "%s%s", e->as.netns[0] == '/' ? "" : "/run/netns/",
+	               e->as.netns);
+	if (stat(path, &st) != 0)
+		return errno == ENOENT;
+	return st.st_dev != p->netns_dev || st.st_ino != p->netns_ino;
+}
+
+/* Another entry still holds the namespace: it must be released before this one enrolls it. */
+static bool netns_is_going(const struct entry *e)
+{
+	list_for_each (it, &e->owner->entries) {
+		const struct entry *o = entry_of(it);
+
+		if (o != e && o->state >= ENTRY_ENROLLING && strcmp(o->as.netns, e->as.netns) == 0)
+			return true;
+	}
+	return false;
+}
+
+static void on_enrolled(struct op *op)
+{
+	struct entry *e = container_of(op, struct entry, enroll.op);
+	struct pods_static *ps = e->owner;
+	enum err r = e->enroll.ret_err;
+
+	e->tried = true;
+	e->state = ENTRY_PENDING;
+	if (r == ERR_OK)
+		r = pod_new(++ps->next_id, &e->as, &e->enroll.ret_pod, &e->pod);
+	if (r == ERR_OK) {
+		e->state = ENTRY_UP;
+		e->why[0] = '\0';
+		pods_table_add(&ps->table, e->pod);
+		ps->opt.events.pod_up(ps->opt.events.arg, e->pod);
+	} else {
+		(void)snprintf(e->why, sizeof(e->why), "%s",
+		               e->enroll.ret_why[0] != '\0' ? e->enroll.ret_why : err_info(r)->words);
+		log_at(LOG_SCOPE_INPOD, LOG_ERROR, "pod not enrolled, will be tried again",
+		       LOG_S("uid", e->as.uid), LOG_S("netns", e->as.netns), LOG_S("reason", e->why));
+	}
+	step(e);
+}
+
+static void try_enroll(struct entry *e)
+{
+	struct pods_static *ps = e->owner;
+
+	if (ps->stopping || netns_is_going(e))
+		return;
+	e->state = ENTRY_ENROLLING;
+	e->enroll.netns = e->as.netns;
+	e->enroll.flags = e->as.flags;
+	steward_enroll(ps->steward, ps->loop, &e->enroll, on_enrolled);
+}
+
+static void on_released(struct op *op)
+{
+	struct entry *e = container_of(op, struct entry, leave.op);
+	struct pods_static *ps = e->owner;
+	bool again = e->again;
+
+	if (e->leave.ret_err != ERR_OK)
+		log_at(LOG_SCOPE_INPOD, LOG_ERROR, "pod not cleaned up", LOG_S("uid", e->as.uid),
+		       LOG_S("reason", e->leave.ret_why));
+	if (again) {
+		e->again = false;
+		e->wanted = true;
+		e->state = ENTRY_PENDING;
+		try_enroll(e);
+	} else {
+		free_entry(e);
+	}
+	ps->retry_at_ms = 0; /* whoever waited for this namespace may go on */
+}
+
+static void release(struct entry *e)
+{
+	e->state = ENTRY_RELEASING;
+	pod_unref(e->pod);
+	e->pod = NULL;
+	steward_release(e->owner->steward, e->owner->loop, &e->leave, on_released);
+}
+
+static void on_uncaptured(struct op *op)
+{
+	struct entry *e = container_of(op, struct entry, leave.op);
+	struct pods_static *ps = e->owner;
+
+	if (e->leave.ret_err != ERR_OK)
+		log_at(LOG_SCOPE_INPOD, LOG_ERROR, "capture of a pod did not end",
+		       LOG_S("uid", e->as.uid), LOG_S("reason", e->leave.ret_why));
+	e->state = ENTRY_DRAINING;
+	e->drain_until_ms = loop_now_ms(ps->loop) + ps->opt.drain_ms;
+	pods_table_remove(&ps->table, e->pod);
+	ps->opt.events.pod_down(ps->opt.events.arg, e->pod);
+}
+
+/* What this pod's state asks for next. */
+static void step(struct entry *e)
+{
+	struct pods_static *ps = e->owner;
+
+	if (ps->stopping)
+		return;
+	if (e->state == ENTRY_PENDING && !e->wanted) {
+		free_entry(e);
+	} else if (e->state == ENTRY_UP && !e->wanted) {
+		e->state = ENTRY_UNCAPTURING;
+		e->leave.cookie = e->pod->enrolled.cookie;
+		steward_uncapture(ps->steward, ps->loop, &e->leave, on_uncaptured);
+	} else if (e->state == ENTRY_DRAINING &&
+	           (pod_is_idle(e->pod) || loop_now_ms(ps->loop) >= e->drain_until_ms)) {
+		release(e);
+	}
+}
+
+static void on_look(struct timer *t)
+{
+	struct pods_static *ps = container_of(t, struct pods_static, look);
+	bool retry = loop_now_ms(ps->loop) >= ps->retry_at_ms;
+
+	if (ps->stopping)
+		return;
+	list_for_each_safe (it, tmp, &ps->entries) {
+		struct entry *e = entry_of(it);
+
+		if (retry && e->state == ENTRY_UP && e->wanted && netns_changed(e)) {
+			e->wanted = false;
+			e->again = true;
+		}
+		if (retry && e->state == ENTRY_PENDING && e->wanted)
+			try_enroll(e);
+		else
+			step(e);
+	}
+	if (retry)
+		ps->retry_at_ms = loop_now_ms(ps->loop) + RETRY_MS;
+	timer_arm(ps->loop, t, LOOK_MS);
+}
+
+/* --- the list ----------------------------------------------------------------------------------- */
+
+static void free_keep(struct pods_static *ps)
+{
+	for (size_t i = 0; i < ps->keep_count; i++)
+		free(ps->keep[i]);
+	free(ps->keep);
+	ps->keep = NULL;
+	ps->keep_count = 0;
+}
+
+static void on_swept(struct op *op)
+{
+	struct pods_static *ps = container_of(op, struct pods_static, sweep.op);
+
+	if (ps->sweep.ret_err != ERR_OK)
+		log_at(LOG_SCOPE_INPOD, LOG_ERROR, "leftovers of earlier runs were not cleaned up",
+		       LOG_S("reason", ps->sweep.ret_why));
+	else if (ps->sweep.ret_swept > 0)
+		log_at(LOG_SCOPE_INPOD, LOG_INFO, "cleaned up after an earlier run",
+		       LOG_N("pods", ps->sweep.ret_swept));
+	ps->swept = true;
+	free_keep(ps);
+}
+
+static enum err start_sweep(struct pods_static *ps, const struct pod_wanted *wanted, size_t count)
+{
+	ps->keep = calloc(count + 1, sizeof(*ps->keep));
+	if (ps->keep == NULL)
+		return ERR_MEMORY;
+	for (size_t i = 0; i < count; i++) {
+		ps->keep[i] = strdup(wanted[i].netns);
+		if (ps->keep[i] == NULL) {
+			free_keep(ps);
+			return ERR_MEMORY;
+		}
+		ps->keep_count++;
+	}
+	ps->sweep.keep = (const char *const *)ps->keep;
+	ps->sweep.keep_count = count;
+	steward_sweep(ps->steward, ps->loop, &ps->sweep, on_swept);
+	return ERR_OK;
+}
+
+/* Each uid and each namespace at most once. */
+static enum err check_wanted(const struct pod_wanted *wanted, size_t count, char *why)
+{
+	for (size_t i = 0; i < count; i++) {
+		for (size_t j = 0; j < i; j++) {
+			bool uid = strcmp(wanted[i].uid, wanted[j].uid) == 0;
+
+			if (!uid && strcmp(wanted[i].netns, wanted[j].netns) != 0)
+				continue;
+			(void)snprintf(why, STEWARD_WHY_MAX,
+			               "%s %.100s is wanted twice, by %.40s and %.40s: each pod "
+			               "needs its own",
+			               uid ? "uid" : "netns", uid ? wanted[i].uid : wanted[i].netns,
+			               wanted[j].name, wanted[i].name);
+			return ERR_CONFIG;
+		}
+		if (wanted[i].uid[0] == '\0') {
+			(void)snprintf(why, STEWARD_WHY_MAX,
+			               "workload %.100s has a netns but no uid: give it one",
+			               wanted[i].name);
+			return ERR_CONFIG;
+		}
+	}
+	return ERR_OK;
+}
+
+static enum err add_entry(struct pods_static *ps, const struct pod_wanted *w)
+{
+	struct entry *e = calloc(1, sizeof(*e));
+
+	if (e == NULL || !copy_texts(e, w)) {
+		free(e);
+		return ERR_MEMORY;
+	}
+	e->owner = ps;
+	e->wanted = true;
+	list_init(&e->link);
+	list_push(&ps->entries, &e->link);
+	return ERR_OK;
+}
+
+enum err pods_static_apply(struct pods_static *ps, const struct pod_wanted *wanted, size_t count,
+                           char why[STEWARD_WHY_MAX])
+{
+	enum err r = check_wanted(wanted, count, why);
+
+	if (r != ERR_OK)
+		return r;
+	list_for_each (it, &ps->entries) {
+		entry_of(it)->wanted = false;
+		entry_of(it)->again = false;
+	}
+	for (size_t i = 0; i < count && r == ERR_OK; i++) {
+		struct entry *e = find_same(ps, &wanted[i]);
+
+		if (e != NULL)
+			e->wanted = true;
+		else
+			r = add_entry(ps, &wanted[i]);
+	}
+	if (r == ERR_OK && !ps->applied)
+		r = start_sweep(ps, wanted, count);
+	ps->applied = true;
+	ps->retry_at_ms = 0;
+	timer_arm(ps->loop, &ps->look, 0);
+	return r;
+}
+
+size_t pods_static_pending(const struct pods_static *ps, const char **ret_why)
+{
+	size_t n = 0;
+
+	if (ret_why != NULL)
+		*ret_why = "";
+	for (const struct list *it = ps->entries.next; it != &ps->entries; it = it->next) {
+		const struct entry *e = entry_of((struct list *)(uintptr_t)it);
+
+		if (!e->wanted || e->state == ENTRY_UP)
+			continue;
+		n++;
+		if (ret_why != NULL && e->why[0] != '\0')
+			*ret_why = e->why;
+	}
+	return n;
+}
+
+bool pods_static_synced(const struct pods_static *ps)
+{
+	if (!ps->applied || !ps->swept)
+		return false;
+	for (const struct list *it = ps->entries.next; it != &ps->entries; it = it->next) {
+		const struct entry *e = entry_of((struct list *)(uintptr_t)it);
+
+		if (e->wanted && !e->tried && e->state <= ENTRY_ENROLLING)
+			return false;
+	}
+	return true;
+}
+
+const struct pods_table *pods_static_table(const struct pods_static *ps)
+{
+	return &ps->table;
+}
+
+/* --- life ------------------------------------------------------------------------------------------ */
+
+enum err pods_static_new(struct steward *steward, struct loop *loop,
+                         const struct pods_static_options *opt, struct pods_static **ret_pods)
+{
+	struct pods_static *ps = calloc(1, sizeof(*ps));
+
+	if (ps == NULL)
+		return ERR_MEMORY;
+	ps->steward = steward;
+	ps->loop = loop;
+	ps->opt = *opt;
+	pods_table_init(&ps->table);
+	list_init(&ps->entries);
+	timer_init(&ps->look, on_look);
+	*ret_pods = ps;
+	return ERR_OK;
+}
+
+void pods_static_stop(struct pods_static *ps)
+{
+	ps->stopping = true;
+	timer_disarm(&ps->look);
+}
+
+bool pods_static_stopped(const struct pods_static *ps)
+{
+	if (ps->sweep.op.pending)
+		return false;
+	for (const struct list *it = ps->entries.next; it != &ps->entries; it = it->next) {
+		const struct entry *e = entry_of((struct list *)(uintptr_t)it);
+
+		if (e->enroll.op.pending || e->leave.op.pending)
+			return false;
+	}
+	return ps->stopping;
+}
+
+void pods_static_free(struct pods_static *ps)
+{
+	CHECK(pods_static_stopped(ps));
+	list_for_each_safe (it, tmp, &ps->entries) {
+		struct entry *e = entry_of(it);
+
+		if (e->state == ENTRY_UP)
+			pods_table_remove(&ps->table, e->pod);
+		pod_unref(e->pod);
+		free_entry(e);
+	}
+	free_keep(ps);
+	free(ps);
+}
