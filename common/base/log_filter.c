@@ -55,8 +55,9 @@ static bool is_target(struct span text)
 	for (size_t i = 0; i < text.n; i++) {
 		uint8_t c = text.p[i];
 		bool letter = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z');
+		bool digit = c >= '0' && c <= '9';
 
-		if (!letter && !(c >= '0' && c <= '9') && strchr("_:.-", c) == NULL)
+		if (!letter && !digit && memchr("_:.-", c, 4) == NULL)
 			return false;
 	}
 	return true;

@@ -119,6 +119,16 @@ static void the_offending_directive_is_named(void **state)
 	}
 }
 
+static void a_nul_is_no_part_of_a_target(void **state)
+{
+	static const char text[] = "pro\0xy=debug";
+	struct log_filter f;
+	struct span bad;
+
+	(void)state;
+	assert_int_equal(log_filter_parse(span_of(text, sizeof(text) - 1), &f, &bad), ERR_PARSE);
+}
+
 static void targets_have_a_ceiling(void **state)
 {
 	char text[LOG_FILTER_TARGETS_MAX * 16 + 16] = "";
@@ -158,6 +168,7 @@ int main(void)
 		cmocka_unit_test(the_more_specific_directive_wins),
 		cmocka_unit_test(the_filter_prints_as_directives_that_parse_to_it),
 		cmocka_unit_test(the_offending_directive_is_named),
+		cmocka_unit_test(a_nul_is_no_part_of_a_target),
 		cmocka_unit_test(targets_have_a_ceiling),
 		cmocka_unit_test(a_small_buffer_gets_a_cut_text),
 	};
