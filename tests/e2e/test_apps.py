@@ -3,6 +3,7 @@
 import json
 import os
 import shutil
+import subprocess
 
 import pytest
 
@@ -49,7 +50,8 @@ def test_h2load_gets_every_response_from_nghttpd(mesh):
 
 @pytest.mark.parametrize("direction", ["up", "down", "both"])
 def test_iperf3_moves_bytes_over_four_streams(mesh, direction):
-    server = mesh.server.popen([program("iperf3"), "-s", "-1", "-p", "5201"])
+    server = mesh.server.popen([program("iperf3"), "-s", "-1", "-p", "5201"],
+                               stdout=subprocess.DEVNULL)
     try:
         mesh.server.wait_listening(5201)
         more = {"up": [], "down": ["-R"], "both": ["--bidir"]}[direction]
@@ -65,7 +67,7 @@ def test_iperf3_moves_bytes_over_four_streams(mesh, direction):
 def test_redis_answers_pipelines_big_values_and_subscriptions(mesh):
     server = mesh.server.popen([program("redis-server"), "--port", "6379", "--save", "",
                                 "--protected-mode", "no", "--bind", "0.0.0.0", "::",
-                                "--dir", mesh.lab.dir], stdout=open(os.devnull, "wb"))
+                                "--dir", mesh.lab.dir], stdout=subprocess.DEVNULL)
     redis = [program("redis-cli"), "-h", mesh.server.ip4]
     try:
         mesh.server.wait_listening(6379)

@@ -244,8 +244,7 @@ class Lab:
         self.services, self.policies = [], []
         self.captures = []
         self.is_up = True
-        os.makedirs(self.dir, mode=0o700)
-        _write_owner(self.dir, os.getpid())
+        _make_run_dir(self.dir)
         atexit.register(self.down)
         try:
             self._make_wire()
@@ -422,6 +421,17 @@ def _write_owner(directory, pid):
         json.dump(owner, f)
 
 
+def _make_run_dir(directory):
+    """Appears complete or not at all: a run without an owner is swept by anybody."""
+    fresh = os.path.join(STATE_DIR, "." + os.path.basename(directory))
+    for _ in range(10):
+        with contextlib.suppress(FileNotFoundError):  # somebody removed the empty STATE_DIR
+            os.makedirs(fresh, mode=0o700)
+            break
+    _write_owner(fresh, os.getpid())
+    os.rename(fresh, directory)
+
+
 def owner_of(run_id):
     """"alive", "kept" (left up on purpose) or "dead"."""
     try:
@@ -441,7 +451,7 @@ def runs():
     """Every run this machine knows of, also those of which only namespaces are left."""
     found = set()
     with contextlib.suppress(FileNotFoundError):
-        found.update(os.listdir(STATE_DIR))
+        found.update(n for n in os.listdir(STATE_DIR) if not n.startswith("."))
     for directory in (netns.NETNS_DIR, BPFFS):
         with contextlib.suppress(OSError):
             found.update(m.group(1) for m in map(RUN_NAME.match, os.listdir(directory)) if m)
@@ -470,7 +480,7 @@ def sweep():
     """Removes what earlier runs left behind when they crashed."""
     with contextlib.suppress(FileNotFoundError):
         for run_id in os.listdir(STATE_DIR):
-            if owner_of(run_id) == "dead":
+            if not run_id.startswith(".") and owner_of(run_id) == "dead":
                 remove_run(run_id)
 
 
