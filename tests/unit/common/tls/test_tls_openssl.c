@@ -1,0 +1,347 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Sessions of ours with OpenSSL's s_client and s_server over loopback: an implementation that is not wolfSSL. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <arpa/inet.h>
+#include <cmocka.h>
+#include <netinet/in.h>
+#include <poll.h>
+#include <signal.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "common/base/clock.h"
+#include "common/tls/pem_msg.h"
+#include "common/tls/tls_session.h"
+#include "tests/unit/common/tls/test_pki.h"
+
+#define ALICE "spiffe://cluster.local/ns/demo/sa/alice"
+#define BOB   "spiffe://cluster.local/ns/demo/sa/bob"
+
+enum {
+	PIPE = 4 * 1024 * 1024,
+	PATIENCE_MS = 10000, /* a deadline for a hung program, not a measure */
+};
+
+static struct test_pki root;
+static char dir[64];
+
+static void write_file(const char *name, struct span text)
+{
+	char path[128];
+	FILE *f;
+
+	(void)snprintf(path, sizeof(path), "%s/%s", dir, name);
+	f = fopen(path, "w");
+	assert_non_null(f);
+	assert_int_equal(fwrite(text.p, 1, text.n, f), text.n);
+	assert_int_equal(fclose(f), 0);
+}
+
+static int set_up(void **state)
+{
+	struct test_material m;
+	struct pem_block block;
+	struct span rest;
+
+	(void)state;
+	(void)signal(SIGPIPE, SIG_IGN);
+	assert_int_equal(tls_global_init(), ERR_OK);
+	(void)snprintf(dir, sizeof(dir), "/tmp/culvert-test-openssl-XXXXXX");
+	assert_non_null(mkdtemp(dir));
+	test_pki_init(&root, "root");
+	test_pki_issue(&root, &(struct test_leaf){.uris = {BOB}, .intermediates = 1}, &m);
+	write_file("leaf.pem", buf_span(&m.chain)); /* openssl takes the first of it */
+	rest = buf_span(&m.chain);
+	assert_int_equal(pem_next(&rest, &block), ERR_OK);
+	write_file("chain.pem", rest);
+	write_file("key.pem", buf_span(&m.key));
+	write_file("roots.pem", buf_span(&m.roots));
+	test_material_fini(&m);
+	return 0;
+}
+
+static int tear_down(void **state)
+{
+	char command[128];
+
+	(void)state;
+	test_pki_fini(&root);
+	(void)snprintf(command, sizeof(command), "rm -rf %s", dir);
+	assert_int_equal(system(command), 0);
+	tls_global_fini();
+	return 0;
+}
+
+/* A running openssl with its standard input and output. */
+struct program {
+	pid_t pid;
+	int to, from;
+};
+
+/* command: of sh, which becomes the program. */
+static void start(struct program *p, const char *command)
+{
+	int in[2], out[2];
+
+	assert_int_equal(pipe(in), 0);
+	assert_int_equal(pipe(out), 0);
+	p->pid = fork();
+	assert_true(p->pid >= 0);
+	if (p->pid == 0) {
+		if (chdir(dir) != 0)
+			_exit(126);
+		(void)dup2(in[0], 0);
+		(void)dup2(out[1], 1);
+		(void)dup2(out[1], 2);
+		for (int fd = 3; fd < 256; fd++)
+			(void)close(fd);
+		(void)execl("/bin/sh", "sh", "-c", command, (char *)NULL);
+		_exit(127);
+	}
+	(void)close(in[0]);
+	(void)close(out[1]);
+	p->to = in[1];
+	p->from = out[0];
+}
+
+static void stop(struct program *p)
+{
+	(void)close(p->to);
+	(void)close(p->from);
+	(void)kill(p->pid, SIGKILL);
+	(void)waitpid(p->pid, NULL, 0);
+}
+
+/* Read the program's output until it has said so. */
+static void expect_output(struct program *p, const char *words)
+{
+	const uint64_t end = clock_mono_ms() + PATIENCE_MS;
+	char text[65536];
+	size_t n = 0;
+
+	for (;;) {
+		struct pollfd fd = {.fd = p->from, .events = POLLIN};
+		ssize_t got;
+
+		text[n] = '\0';
+		if (strstr(text, words) != NULL)
+			return;
+		if (clock_mono_ms() > end || n == sizeof(text) - 1)
+			fail_msg("openssl never said \"%s\" but: %s", words, text);
+		if (poll(&fd, 1, 100) <= 0)
+			continue;
+		got = read(p->from, text + n, sizeof(text) - 1 - n);
+		if (got <= 0)
+			fail_msg("openssl ended without \"%s\": %s", words, text);
+		n += (size_t)got;
+	}
+}
+
+static void send_buf(int fd, struct buf *b)
+{
+	while (b->n > 0) {
+		ssize_t n = write(fd, b->p, b->n);
+
+		assert_true(n > 0);
+		buf_consume(b, (size_t)n);
+	}
+}
+
+static void recv_buf(int fd, struct buf *b)
+{
+	struct pollfd p = {.fd = fd, .events = POLLIN};
+	uint8_t bytes[4096];
+	ssize_t n;
+
+	assert_int_equal(poll(&p, 1, PATIENCE_MS), 1);
+	n = read(fd, bytes, sizeof(bytes));
+	assert_true(n > 0);
+	buf_put(b, span_of(bytes, (size_t)n));
+}
+
+static void shake(struct tls_session *s, int fd, struct buf *in)
+{
+	struct buf out;
+
+	buf_init(&out, PIPE);
+	for (;;) {
+		size_t used = 0;
+
+		assert_int_equal(tls_session_handshake(s, buf_span(in), &used, &out), ERR_OK);
+		buf_consume(in, used);
+		send_buf(fd, &out);
+		if (tls_session_established(s))
+			break;
+		recv_buf(fd, in);
+	}
+	buf_fini(&out);
+}
+
+static void say(struct tls_session *s, int fd, const char *words)
+{
+	uint8_t record[256];
+	size_t n = strlen(words), len = 0;
+
+	memcpy(record + TLS_RECORD_HEAD, words, n);
+	assert_int_equal(tls_session_seal(s, record, n, &len), ERR_OK);
+	assert_int_equal(write(fd, record, len), len);
+}
+
+/* Open records until application bytes contain the words; tickets and key updates are handled on the way. */
+static void hear(struct tls_session *s, int fd, struct buf *in, const char *words)
+{
+	struct buf out;
+	bool heard = false;
+
+	buf_init(&out, PIPE);
+	while (!heard) {
+		struct tls_opened o;
+		size_t len = 0;
+
+		assert_int_equal(tls_record_len(buf_span(in), &len), ERR_OK);
+		if (len == 0) {
+			recv_buf(fd, in);
+			continue;
+		}
+		assert_int_equal(tls_session_open(s, in->p, len, &o), ERR_OK);
+		assert_int_not_equal(o.kind, TLS_OPENED_CLOSE);
+		if (o.kind == TLS_OPENED_DATA)
+			heard = memmem(o.p, o.n, words, strlen(words)) != NULL;
+		buf_consume(in, len);
+		assert_int_equal(tls_session_pending(s, &out), ERR_OK);
+		send_buf(fd, &out);
+	}
+	buf_fini(&out);
+}
+
+static int listen_anywhere(char port[8])
+{
+	struct sockaddr_in a = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+	socklen_t len = sizeof(a);
+	int fd = socket(AF_INET, SOCK_STREAM, 0);
+
+	assert_true(fd >= 0);
+	assert_int_equal(bind(fd, (struct sockaddr *)&a, sizeof(a)), 0);
+	assert_int_equal(listen(fd, 4), 0);
+	assert_int_equal(getsockname(fd, (struct sockaddr *)&a, &len), 0);
+	(void)snprintf(port, 8, "%u", ntohs(a.sin_port));
+	return fd;
+}
+
+static void openssl_as_client_talks_to_our_server(void **state)
+{
+	const struct tls_expect nobody = {0};
+	struct tls_config *cfg = test_pki_config(&root, ALICE);
+	char port[8], command[256];
+	int listener = listen_anywhere(port), fd;
+	struct tls_session *s = tls_session_new(cfg, TLS_SERVER, &nobody);
+	struct program p;
+	struct buf in;
+
+	(void)state;
+	buf_init(&in, PIPE);
+	(void)snprintf(
+		command, sizeof(command),
+		"exec openssl s_client -connect 127.0.0.1:%s -cert leaf.pem -cert_chain chain.pem "
+		"-key key.pem -CAfile roots.pem -alpn h2 -verify_return_error -verify 4",
+		port);
+	start(&p, command);
+	fd = accept(listener, NULL, NULL);
+	assert_true(fd >= 0);
+	shake(s, fd, &in);
+	assert_string_equal(tls_session_peer(s), BOB);
+	expect_output(&p, "ALPN protocol: h2");
+	assert_int_equal(write(p.to, "hello from openssl\n", 19), 19);
+	hear(s, fd, &in, "hello from openssl");
+	/* "K" has s_client update its keys and ask for ours */
+	assert_int_equal(write(p.to, "K\n", 2), 2);
+	expect_output(&p, "KEYUPDATE");
+	assert_int_equal(write(p.to, "after the update\n", 17), 17);
+	hear(s, fd, &in, "after the update");
+	say(s, fd, "our words under new keys\n");
+	expect_output(&p, "our words under new keys");
+	stop(&p);
+	(void)close(fd);
+	(void)close(listener);
+	tls_session_free(s);
+	tls_config_unref(cfg);
+	buf_fini(&in);
+}
+
+static int dial(const char *port)
+{
+	struct sockaddr_in a = {.sin_family = AF_INET,
+	                        .sin_addr.s_addr = htonl(INADDR_LOOPBACK),
+	                        .sin_port = htons((uint16_t)atoi(port))};
+	const uint64_t end = clock_mono_ms() + PATIENCE_MS;
+
+	for (;;) {
+		int fd = socket(AF_INET, SOCK_STREAM, 0);
+
+		assert_true(fd >= 0);
+		if (connect(fd, (struct sockaddr *)&a, sizeof(a)) == 0)
+			return fd;
+		(void)close(fd);
+		assert_true(clock_mono_ms() < end);
+		(void)usleep(10000);
+	}
+}
+
+static void our_client_talks_to_openssl_as_server(void **state)
+{
+	static const char *const bob[] = {BOB};
+	const struct tls_expect expect = {.identities = bob, .identity_count = 1};
+	struct tls_config *cfg = test_pki_config(&root, ALICE);
+	struct tls_session *s = tls_session_new(cfg, TLS_CLIENT, &expect);
+	char port[8], command[256];
+	struct program p;
+	struct buf in;
+	int fd = listen_anywhere(port);
+
+	(void)state;
+	(void)close(fd); /* the port is free now */
+	buf_init(&in, PIPE);
+	(void)snprintf(
+		command, sizeof(command),
+		"exec openssl s_server -accept %s -cert leaf.pem -cert_chain chain.pem -key key.pem "
+		"-CAfile roots.pem -Verify 4 -verify_return_error -alpn h2 -tls1_3",
+		port);
+	start(&p, command);
+	fd = dial(port);
+	shake(s, fd, &in);
+	assert_string_equal(tls_session_peer(s), BOB);
+	assert_int_equal(write(p.to, "hello from the server\n", 22), 22);
+	hear(s, fd, &in, "hello from the server"); /* two tickets come first */
+	say(s, fd, "hello from us\n");
+	expect_output(&p, "hello from us");
+	tls_session_cool(s);
+	assert_int_equal(write(p.to, "K\n", 2), 2); /* update and ask */
+	expect_output(&p, "SSL_do_handshake -> 1");
+	assert_int_equal(write(p.to, "after the update\n", 17), 17);
+	hear(s, fd, &in, "after the update");
+	say(s, fd, "our words under new keys\n");
+	expect_output(&p, "our words under new keys");
+	stop(&p);
+	(void)close(fd);
+	tls_session_free(s);
+	tls_config_unref(cfg);
+	buf_fini(&in);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(openssl_as_client_talks_to_our_server),
+		cmocka_unit_test(our_client_talks_to_openssl_as_server),
+	};
+
+	return cmocka_run_group_tests(tests, set_up, tear_down);
+}
