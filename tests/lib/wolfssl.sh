@@ -93,6 +93,8 @@ fetch_from() {
 		(cd "$deps" && private_apt apt-get source --download-only --tar-only \
 			"wolfssl=$source" >>"$log" 2>&1) || true
 		! have_tarball "$version" || return 0
+		[ ! -e "$deps/wolfssl_$version.orig.tar.gz" ] ||
+			printf '   the archive serves wolfssl_%s.orig.tar.gz with another hash than the pinned one\n' "$version"
 	done
 	return 1
 }
