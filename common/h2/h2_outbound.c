@@ -45,8 +45,8 @@ static size_t next_len(const struct h2_session *s, struct h2_stream *st, size_t 
 	return n;
 }
 
-ssize_t h2_outbound_read(nghttp2_session *ng, int32_t id, uint8_t *buf, size_t len, uint32_t *flags,
-                         nghttp2_data_source *source, void *user)
+static ssize_t on_read(nghttp2_session *ng, int32_t id, uint8_t *buf, size_t len, uint32_t *flags,
+                       nghttp2_data_source *source, void *user)
 {
 	struct h2_session *s = user;
 	struct h2_stream *st = source->ptr;
@@ -66,6 +66,11 @@ ssize_t h2_outbound_read(nghttp2_session *ng, int32_t id, uint8_t *buf, size_t l
 	if (st->end_queued && n == st->queue.bytes)
 		*flags |= NGHTTP2_DATA_FLAG_EOF;
 	return (ssize_t)n;
+}
+
+nghttp2_data_provider h2_outbound_body(struct h2_stream *st)
+{
+	return (nghttp2_data_provider){.source = {.ptr = st}, .read_callback = on_read};
 }
 
 static bool pass_frame(struct h2_session *s, struct h2_stream *st, const uint8_t *frame_head)

@@ -26,6 +26,9 @@ enum {
 	H2_RESET_BURST =
 		200, /* streams a peer may break off unanswered: as many as it may open at once */
 	H2_RESET_PER_S = 20,
+	H2_FENCE_RESET_BURST =
+		10000, /* nghttp2's own limit, behind ours: it also counts answered streams */
+	H2_FENCE_RESET_PER_S = 1000,
 	H2_CONTROL_BURST = 200, /* control frames that no traffic explains */
 	H2_CONTROL_PER_S = 20,
 	H2_CREDIT_PER_FRAME =
@@ -110,8 +113,8 @@ bool h2_session_event(struct h2_session *s, enum h2_event_kind kind, struct h2_s
 /* What nghttp2 calls. */
 void h2_inbound_callbacks(nghttp2_session_callbacks *cb);
 void h2_outbound_callbacks(nghttp2_session_callbacks *cb);
-ssize_t h2_outbound_read(nghttp2_session *ng, int32_t id, uint8_t *buf, size_t len, uint32_t *flags,
-                         nghttp2_data_source *source, void *user);
+/* What nghttp2 asks for the payload of st. */
+nghttp2_data_provider h2_outbound_body(struct h2_stream *st);
 /* Emit; control_only leaves DATA where it is. Errs: as h2_session_send */
 MUST_CHECK enum err h2_outbound_run(struct h2_session *s);
 /* The peer's nuisance of one frame. false: its budget is spent and the session has to end. */

@@ -43,7 +43,7 @@ static nghttp2_option *make_option(void)
 	nghttp2_option_set_max_settings(o, H2_SETTINGS_MAX);
 	nghttp2_option_set_max_continuations(o, H2_CONTINUATIONS_MAX);
 	/* ours is h2_session.resets: stricter, and on the clock we are handed; this one is a second fence */
-	nghttp2_option_set_stream_reset_rate_limit(o, 50 * H2_RESET_BURST, 50 * H2_RESET_PER_S);
+	nghttp2_option_set_stream_reset_rate_limit(o, H2_FENCE_RESET_BURST, H2_FENCE_RESET_PER_S);
 	return o;
 }
 
@@ -282,7 +282,7 @@ enum err h2_session_request(struct h2_session *s, const struct h2_field *fields,
                             void *user, int32_t *ret_stream_id)
 {
 	nghttp2_nv nv[H2_FIELDS_MAX];
-	nghttp2_data_provider body = {.read_callback = h2_outbound_read};
+	nghttp2_data_provider body;
 	struct h2_stream *st;
 	int32_t id;
 
@@ -292,7 +292,7 @@ enum err h2_session_request(struct h2_session *s, const struct h2_field *fields,
 	if (!st)
 		return ERR_MEMORY;
 	make_fields(nv, fields, count);
-	body.source.ptr = st;
+	body = h2_outbound_body(st);
 	id = nghttp2_submit_request(s->ng, NULL, nv, count, &body, st);
 	if (id < 0) {
 		h2_stream_free(s, st);
@@ -310,14 +310,14 @@ enum err h2_session_respond(struct h2_session *s, int32_t stream_id, const struc
                             unsigned int count, bool end)
 {
 	nghttp2_nv nv[H2_FIELDS_MAX];
-	nghttp2_data_provider body = {.read_callback = h2_outbound_read};
+	nghttp2_data_provider body;
 	struct h2_stream *st = h2_stream_find(s, stream_id);
 	int rv;
 
 	if (!st || s->role != H2_SERVER || st->answered)
 		return ERR_INTERNAL;
 	make_fields(nv, fields, count);
-	body.source.ptr = st;
+	body = h2_outbound_body(st);
 	rv = nghttp2_submit_response(s->ng, stream_id, nv, count, end ? NULL : &body);
 	if (rv != 0)
 		return rv == NGHTTP2_ERR_NOMEM ? ERR_MEMORY : ERR_INTERNAL;
