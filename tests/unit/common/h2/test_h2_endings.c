@@ -80,6 +80,7 @@ static void reset_reaches_the_other_side_once(void **state)
 		h2_session_reset(me->s, id, 8);
 		assert_int_equal(h2_session_streams(me->s), 0);
 		assert_int_equal(h2_session_queued(me->s, id), 0);
+		assert_int_equal(iobuf_pool_bytes_in_use(me->pool), 0); /* at once */
 		assert_int_equal(h2_session_put(me->s, id, side_slot(me, 10, 'x')),
 		                 ERR_H2_STREAM_RESET);
 		pair_settle(&p);

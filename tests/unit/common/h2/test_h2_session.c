@@ -239,6 +239,25 @@ static void small_frames_of_many_streams_share_a_record(void **state)
 	pair_fini(&p);
 }
 
+static void records_are_filled_before_another_begins(void **state)
+{
+	struct pair p;
+	int32_t id[24];
+
+	(void)state;
+	pair_init(&p, NULL, NULL);
+	for (unsigned int i = 0; i < 24; i++)
+		id[i] = pair_open(&p);
+	for (unsigned int i = 0; i < 24; i++)
+		side_put(&p.c, id[i], 3300, &p, NULL); /* four and a bit to a record */
+	p.c.records = 0;
+	(void)pair_move(&p, &p.c, &p.s, SIZE_MAX);
+	assert_int_equal(p.c.records, 5);
+	for (unsigned int i = 0; i < 24; i++)
+		assert_int_equal(side_seen(&p.s, id[i])->bytes, 3300);
+	pair_fini(&p);
+}
+
 static void closed_window_stops_its_stream_only(void **state)
 {
 	struct h2_options narrow = pair_options;
@@ -530,6 +549,7 @@ int main(void)
 		cmocka_unit_test(end_rides_on_the_last_payload),
 		cmocka_unit_test(small_pieces_become_one_frame),
 		cmocka_unit_test(small_frames_of_many_streams_share_a_record),
+		cmocka_unit_test(records_are_filled_before_another_begins),
 		cmocka_unit_test(closed_window_stops_its_stream_only),
 		cmocka_unit_test(closed_connection_window_stops_all),
 		cmocka_unit_test(two_hundred_streams_run_at_once),
