@@ -47,10 +47,11 @@ static bool grow(struct buf *b, size_t need)
 	p = malloc(cap);
 	if (p == NULL)
 		return false;
-	if (b->n > 0)
+	if (b->p != NULL) {
 		memcpy(p, b->p, b->n);
-	mem_wipe(b->p, b->n);
-	free(b->p);
+		mem_wipe(b->p, b->n);
+		free(b->p);
+	}
 	b->p = p;
 	b->cap = cap;
 	return true;

@@ -256,7 +256,8 @@ bool iobuf_queue_pack(struct iobuf_queue *q, uint32_t busy, const uint8_t *p, ui
 	if (q->count <= busy)
 		return false;
 	last = iobuf_queue_at(q, q->count - 1);
-	if (last->buf->refs != 1 || n > (size_t)(last->buf->mem + last->buf->cap - last->p) - last->len)
+	if (last->buf->refs != 1 ||
+	    n > (size_t)(last->buf->mem + last->buf->cap - last->p) - last->len)
 		return false;
 	memcpy(last->p + last->len, p, n);
 	last->len += n;

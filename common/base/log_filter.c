@@ -57,7 +57,7 @@ static bool is_target(struct span text)
 		bool letter = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z');
 		bool digit = c >= '0' && c <= '9';
 
-		if (!letter && !digit && memchr("_:.-", c, 4) == NULL)
+		if (!letter && !digit && c != '_' && c != ':' && c != '.' && c != '-')
 			return false;
 	}
 	return true;

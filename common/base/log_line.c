@@ -32,9 +32,9 @@ static bool is_plain(uint8_t c, enum escape_form form)
 
 static void put_escaped(struct buf *out, uint8_t c, enum escape_form form)
 {
-	char letter = form == ESCAPE_BARE ? 0 : short_escape(c);
+	char letter = short_escape(c);
 
-	if (letter != 0)
+	if (letter != 0 && form != ESCAPE_BARE)
 		buf_put(out, span_of((const char[]){'\\', letter}, 2));
 	else if (form == ESCAPE_JSON)
 		buf_printf(out, c < 0x80 ? "\\u%04x" : "\\\\x%02x", (unsigned int)c);

@@ -79,7 +79,7 @@ static bool parse_group(struct span s, uint8_t out[2])
 static int parse_groups(struct span text, bool v4_last, uint8_t out[16])
 {
 	struct span rest = text;
-	int count = 0;
+	size_t count = 0;
 
 	if (text.n == 0)
 		return 0;
@@ -88,12 +88,12 @@ static int parse_groups(struct span text, bool v4_last, uint8_t out[16])
 
 		if (rest.p == NULL && v4_last && count <= V6_GROUPS - 2 &&
 		    parse_v4(part, out + 2 * count))
-			return count + 2;
+			return (int)count + 2;
 		if (count == V6_GROUPS || !parse_group(part, out + 2 * count))
 			return -1;
 		count++;
 	}
-	return count;
+	return (int)count;
 }
 
 /* RFC 4291 2.2. */
@@ -103,6 +103,7 @@ static bool parse_v6(struct span text, uint8_t out[16])
 	uint8_t tail[16] = {0};
 	struct span before, after;
 	int head_groups, tail_groups;
+	size_t tail_bytes;
 
 	memset(out, 0, 16);
 	if (gap == NULL)
@@ -114,7 +115,8 @@ static bool parse_v6(struct span text, uint8_t out[16])
 	/* "::" stands for at least one group */
 	if (head_groups < 0 || tail_groups < 0 || head_groups + tail_groups >= V6_GROUPS)
 		return false;
-	memcpy(out + 16 - 2 * tail_groups, tail, 2 * (size_t)tail_groups);
+	tail_bytes = 2 * (size_t)tail_groups;
+	memcpy(out + 16 - tail_bytes, tail, tail_bytes);
 	return true;
 }
 

@@ -255,16 +255,19 @@ static void uring_wait(struct loop *loop, int64_t timeout_ns)
 		.tv_nsec = timeout_ns % 1000000000,
 	};
 	struct io_uring_cqe *first;
+	int rc;
 
-	/*
-	 * Failures need no answer: -ETIME and -EINTR end the wait as they should; after -EAGAIN and -EBUSY what was
-	 * not submitted stays queued for the next turn.
-	 */
 	if (timeout_ns == 0)
-		(void)io_uring_submit_and_get_events(&u->ring);
+		rc = io_uring_submit_and_get_events(&u->ring);
 	else
-		(void)io_uring_submit_and_wait_timeout(&u->ring, &first, 1,
-		                                       timeout_ns < 0 ? NULL : &ts, NULL);
+		rc = io_uring_submit_and_wait_timeout(&u->ring, &first, 1,
+		                                      timeout_ns < 0 ? NULL : &ts, NULL);
+	/*
+	 * -ETIME and -EINTR end the wait as they should; after -EAGAIN, -EBUSY and -ENOMEM what was not submitted
+	 * stays queued for the next turn. Anything else is our mistake, such as turning another thread's loop.
+	 */
+	CHECK(rc >= 0 || rc == -ETIME || rc == -EINTR || rc == -EAGAIN || rc == -EBUSY ||
+	      rc == -ENOMEM);
 	loop_tick(loop);
 	reap(u);
 }
