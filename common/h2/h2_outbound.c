@@ -45,6 +45,7 @@ static size_t next_len(const struct h2_session *s, struct h2_stream *st, size_t 
 	return n;
 }
 
+/* nghttp2 sets the shape of its callbacks. NOLINTNEXTLINE(readability-non-const-parameter) */
 static ssize_t on_read(nghttp2_session *ng, int32_t id, uint8_t *buf, size_t len, uint32_t *flags,
                        nghttp2_data_source *source, void *user)
 {
