@@ -184,6 +184,8 @@ static void fill_proxy_options(struct app *app)
 	const struct settings *s = app->settings;
 
 	app->proxy = (struct proxy_options){
+		.ready = &app->ready,
+		.ready_at = admin_wildcard(s->ready_port, s->ipv6_enabled),
 		.steward = app->steward,
 		.metrics = app->metrics,
 		.certs = app->certs_cell,

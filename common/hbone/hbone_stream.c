@@ -62,7 +62,8 @@ void hbone_carrier_event(struct hbone_carrier *c, const struct h2_event *ev, str
 {
 	struct hbone_stream *s = ev->user;
 
-	if (s == NULL) { /* forgotten by us, or never accepted */
+	/* Forgotten by us, perhaps while an earlier event of this batch was told; freed only when the turn ends. */
+	if (s == NULL || s->carrier != c) {
 		if (ev->kind == H2_EV_DATA)
 			h2_session_consumed_conn(c->h2.session, ev->data.n);
 		if (ev->kind == H2_EV_RESPONSE)

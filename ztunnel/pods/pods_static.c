@@ -17,7 +17,7 @@ enum {
 };
 
 enum entry_state {
-	ENTRY_PENDING,   /* wanted, not enrolled: the next retry tries */
+	ENTRY_PENDING, /* wanted, not enrolled: the next retry tries */
 	ENTRY_ENROLLING,
 	ENTRY_UP,
 	ENTRY_UNCAPTURING, /* no new connections from here on */
@@ -61,9 +61,10 @@ struct pods_static {
 
 static bool copy_texts(struct entry *e, const struct pod_wanted *w)
 {
-	const char *const from[] = {w->uid, w->name, w->namespace, w->service_account,
+	const char *const from[] = {w->uid,          w->name, w->namespace, w->service_account,
 	                            w->trust_domain, w->netns};
-	const char **const to[] = {&e->as.uid, &e->as.name, &e->as.namespace, &e->as.service_account,
+	const char **const to[] = {&e->as.uid,          &e->as.name,
+	                           &e->as.namespace,    &e->as.service_account,
 	                           &e->as.trust_domain, &e->as.netns};
 	size_t room = 0;
 	char *at;
@@ -87,8 +88,8 @@ static bool copy_texts(struct entry *e, const struct pod_wanted *w)
 
 static bool same_wish(const struct pod_wanted *a, const struct pod_wanted *b)
 {
-	return a->flags == b->flags && strcmp(a->uid, b->uid) == 0 && strcmp(a->name, b->name) == 0 &&
-	       strcmp(a->namespace, b->namespace) == 0 &&
+	return a->flags == b->flags && strcmp(a->uid, b->uid) == 0 &&
+	       strcmp(a->name, b->name) == 0 && strcmp(a->namespace, b->namespace) == 0 &&
 	       strcmp(a->service_account, b->service_account) == 0 &&
 	       strcmp(a->trust_domain, b->trust_domain) == 0 && strcmp(a->netns, b->netns) == 0;
 }
@@ -162,9 +163,11 @@ static void on_enrolled(struct op *op)
 		ps->opt.events.pod_up(ps->opt.events.arg, e->pod);
 	} else {
 		(void)snprintf(e->why, sizeof(e->why), "%s",
-		               e->enroll.ret_why[0] != '\0' ? e->enroll.ret_why : err_info(r)->words);
+		               e->enroll.ret_why[0] != '\0' ? e->enroll.ret_why
+		                                            : err_info(r)->words);
 		log_at(LOG_SCOPE_INPOD, LOG_ERROR, "pod not enrolled, will be tried again",
-		       LOG_S("uid", e->as.uid), LOG_S("netns", e->as.netns), LOG_S("reason", e->why));
+		       LOG_S("uid", e->as.uid), LOG_S("netns", e->as.netns),
+		       LOG_S("reason", e->why));
 	}
 	step(e);
 }

@@ -28,7 +28,7 @@ static const char *place(char **at, const char *text)
 
 static bool texts_fit(const struct pod_wanted *w)
 {
-	const char *const all[] = {w->uid, w->name, w->namespace, w->service_account,
+	const char *const all[] = {w->uid,          w->name, w->namespace, w->service_account,
 	                           w->trust_domain, w->netns};
 
 	for (size_t i = 0; i < ARRAY_LEN(all); i++) {

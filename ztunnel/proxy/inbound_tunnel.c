@@ -105,6 +105,7 @@ static void try_start(struct inbound_tunnel *t)
 {
 	struct proxy_worker *w = t->pod->worker;
 	struct tls_config *config = proxy_worker_config(w, t->pod->pod->identity);
+	const struct tls_expect anybody = {.identity_count = 0}; /* of our trust domain */
 	struct tls_session *tls;
 
 	if (config == NULL) {
@@ -114,7 +115,7 @@ static void try_start(struct inbound_tunnel *t)
 			timer_arm(w->loop, &t->look, PROXY_LOCAL_LOOK_MS);
 		return;
 	}
-	tls = tls_session_new(config, TLS_SERVER, NULL);
+	tls = tls_session_new(config, TLS_SERVER, &anybody);
 	if (tls == NULL) {
 		give_up(t, ERR_MEMORY);
 		return;

@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "common/admin/admin_server.h"
 #include "common/base/check.h"
 #include "common/base/log.h"
 #include "ztunnel/proxy/pod_proxy.h"
@@ -159,7 +160,16 @@ static enum err init_worker(struct worker *thread, void *arg)
 
 	w->loop = worker_loop(thread);
 	metrics_add_for(w->shard, METRIC_WORKERS, METRIC_LABELS(loop_backend(w->loop)), 1);
-	return ERR_OK;
+	return ready_server_start(w->loop, &w->options->ready_at, w->options->ready,
+	                          &w->ready_server);
+}
+
+static void on_halt(struct letter *l)
+{
+	struct errand *e = container_of(l, struct errand, letter);
+
+	http1_server_stop(e->worker->ready_server, NULL, NULL);
+	free(e);
 }
 
 enum err proxy_worker_start(const struct proxy_options *options, unsigned int index,
@@ -193,6 +203,7 @@ enum err proxy_worker_start(const struct proxy_options *options, unsigned int in
 
 void proxy_worker_stop(struct proxy_worker *w)
 {
+	post(new_errand(w), on_halt);
 	worker_join(w->thread);
 	h2_events_fini(&w->scratch);
 	snapshot_unref(w->certs);

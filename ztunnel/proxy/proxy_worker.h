@@ -10,7 +10,9 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "common/admin/ready.h"
 #include "common/base/list.h"
+#include "common/base/netaddr.h"
 #include "common/base/rand.h"
 #include "common/base/snapshot.h"
 #include "common/hbone/hbone_pool.h"
@@ -33,6 +35,9 @@ extern const uint16_t proxy_own_ports[PROXY_OWN_PORTS];
 
 /* The same for all workers; borrowed while they run. */
 struct proxy_options {
+	/* Ready is answered by the workers, so that a wedged one fails the probe (contract 11.4). */
+	struct ready *ready;
+	struct endpoint ready_at;
 	const struct steward *steward;
 	struct metrics *metrics;
 	struct snapshot_cell *certs; /* of struct cert_set */
@@ -54,6 +59,7 @@ struct proxy_worker {
 	struct loop *loop;
 	unsigned int index;
 	struct h2_events scratch;
+	struct http1_server *ready_server;
 	struct metrics_shard *shard;
 	struct mesh *mesh;      /* a reference; replaced by proxy_worker_mesh */
 	struct snapshot *certs; /* the held struct cert_set; NULL at first */
