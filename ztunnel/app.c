@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <poll.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -367,20 +368,25 @@ static enum err start_pages(struct app *app)
 	return e;
 }
 
-static enum err start_basics(struct app *app)
+static enum err start_basics(struct app *app, char why[STEWARD_WHY_MAX])
 {
 	const struct settings *s = app->settings;
 	const char *bad = NULL;
 	size_t bad_len = 0;
 	uint64_t nofile = 0;
-	char why[STEWARD_WHY_MAX] = "";
 	enum err e;
 
 	e = log_filter_set(s->log_filter, &bad, &bad_len);
-	if (e == ERR_OK)
-		e = signals_init(&app->signals);
+	if (e != ERR_OK) {
+		(void)snprintf(why, STEWARD_WHY_MAX, "RUST_LOG: \"%.*s\" is not a level or scope=level",
+		               (int)(bad_len < 100 ? bad_len : 100), bad);
+		return e;
+	}
+	e = signals_init(&app->signals);
 	if (e == ERR_OK)
 		e = log_start(STDOUT_FILENO, s->log_json);
+	if (e == ERR_OK)
+		e = tls_global_init();
 	if (e != ERR_OK)
 		return e;
 	log_at(LOG_SCOPE_APP, LOG_INFO, "culvert ztunnel starts",
@@ -390,12 +396,7 @@ static enum err start_basics(struct app *app)
 	if (process_raise_nofile(&nofile) != ERR_OK || process_forbid_dumps() != ERR_OK)
 		log_at(LOG_SCOPE_APP, LOG_WARN, "could not set the process's limits",
 		       LOG_S("reason", strerror(errno)));
-	e = tls_global_init();
-	if (e == ERR_OK)
-		e = tls_self_test(why, sizeof(why));
-	if (e != ERR_OK)
-		log_at(LOG_SCOPE_TLS, LOG_ERROR, err_info(e)->words, LOG_S("reason", why));
-	return e;
+	return tls_self_test(why, STEWARD_WHY_MAX);
 }
 
 static enum err start_all(struct app *app, const char **ret_what, char why[STEWARD_WHY_MAX])
@@ -404,7 +405,7 @@ static enum err start_all(struct app *app, const char **ret_what, char why[STEWA
 	enum err e;
 
 	*ret_what = "basics";
-	e = start_basics(app);
+	e = start_basics(app, why);
 	if (e == ERR_OK) {
 		*ret_what = "event loop";
 		e = loop_uring_new(NULL, &app->loop);
@@ -441,11 +442,86 @@ static enum err start_all(struct app *app, const char **ret_what, char why[STEWA
 	return e;
 }
 
+/* --- the way down, in reverse; each part may be missing -------------------------------------------- */
+
+static void count_down(void *arg)
+{
+	unsigned int *left = arg;
+
+	(*left)--;
+}
+
+/* Turn the control loop until what was asked to stop has stopped, or a while has passed. */
+static void turn_until(struct app *app, bool (*stopped)(const struct app *))
+{
+	uint64_t give_up_ms = loop_now_ms(app->loop) + LAND_MS;
+
+	while (!stopped(app) && loop_now_ms(app->loop) < give_up_ms)
+		loop_turn(app->loop, TICK_MS);
+}
+
+static bool all_stopped(const struct app *app)
+{
+	return app->servers_left == 0 && (app->pods == NULL || pods_static_stopped(app->pods)) &&
+	       (app->certs == NULL || cert_table_idle(app->certs)) && !app->signals_op.pending;
+}
+
+static bool steward_done(const struct app *app)
+{
+	return steward_stopped(app->steward);
+}
+
+static void stop_parts(struct app *app)
+{
+	timer_disarm(&app->tick);
+	local_state_stop(&app->state);
+	for (size_t i = 0; i < ARRAY_LEN(app->servers); i++) {
+		if (app->servers[i] == NULL)
+			continue;
+		app->servers_left++;
+		http1_server_stop(app->servers[i], count_down, &app->servers_left);
+	}
+	if (app->pods != NULL)
+		pods_static_stop(app->pods);
+	if (app->certs != NULL)
+		cert_table_stop(app->certs);
+	loop_cancel(app->loop, &app->signals_op);
+	turn_until(app, all_stopped);
+}
+
+static void free_parts(struct app *app)
+{
+	for (unsigned int i = 0; i < app->worker_count; i++)
+		proxy_worker_stop(app->workers[i]);
+	if (app->pods != NULL)
+		pods_static_free(app->pods);
+	if (app->steward != NULL) {
+		steward_stop(app->steward);
+		turn_until(app, steward_done);
+		steward_free(app->steward);
+	}
+	if (app->certs != NULL)
+		cert_table_free(app->certs);
+	snapshot_unref(app->certs_seen);
+	if (app->certs_cell != NULL)
+		snapshot_cell_free(app->certs_cell);
+	if (app->ca != NULL)
+		ca_client_free(app->ca);
+	mesh_unref(app->mesh);
+	if (app->admin != NULL)
+		admin_free(app->admin);
+	metrics_free(app->metrics);
+	loop_free(app->loop);
+	signals_fini(&app->signals);
+	tls_global_fini();
+}
+
 int app_run(const struct settings *settings, const struct args *args)
 {
 	struct app *app = calloc(1, sizeof(*app));
 	char why[STEWARD_WHY_MAX] = "";
 	const char *what = "";
+	int status = 0;
 	enum err e;
 
 	CHECK(app != NULL);
@@ -455,18 +531,24 @@ int app_run(const struct settings *settings, const struct args *args)
 	ready_expect(&app->ready, READY_WORKLOAD_PROXY_MANAGER);
 	drain_init(&app->drain);
 	e = start_all(app, &what, why);
-	if (e != ERR_OK) {
+	if (e == ERR_OK) {
+		timer_init(&app->tick, on_tick);
+		timer_arm(app->loop, &app->tick, 0);
+		loop_poll(app->loop, &app->signals_op, app->signals.fd, POLLIN, on_signal);
+		log_at(LOG_SCOPE_APP, LOG_INFO, "serving", LOG_S("io", loop_backend(app->loop)));
+		loop_run(app->loop);
+		log_at(LOG_SCOPE_APP, LOG_INFO, "stopped", LOG_N("cut", open_count(app)));
+		/* What did not land in time is the kernel's to clean up: freeing under it is not safe. */
+		if (open_count(app) == 0) {
+			stop_parts(app);
+			free_parts(app);
+			free(app);
+		}
+	} else {
 		log_at(LOG_SCOPE_APP, LOG_ERROR, "cannot start", LOG_S("part", what),
 		       LOG_S("error", err_info(e)->words), LOG_S("reason", why));
-		log_stop();
-		return 1; /* the process ends: the kernel takes back what was built */
+		status = 1; /* the process ends: the kernel takes back what was built */
 	}
-	timer_init(&app->tick, on_tick);
-	timer_arm(app->loop, &app->tick, 0);
-	loop_poll(app->loop, &app->signals_op, app->signals.fd, POLLIN, on_signal);
-	log_at(LOG_SCOPE_APP, LOG_INFO, "serving", LOG_S("io", loop_backend(app->loop)));
-	loop_run(app->loop);
-	log_at(LOG_SCOPE_APP, LOG_INFO, "stopped", LOG_N("open", open_count(app)));
 	log_stop();
-	return app->exit_status;
+	return status;
 }

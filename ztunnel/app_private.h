@@ -48,7 +48,7 @@ struct app {
 	struct http1_server *servers[2]; /* admin, metrics */
 	struct drain drain;
 	struct timer tick; /* readiness, pod counts, the drain's progress */
-	int exit_status;
+	unsigned int servers_left;
 };
 
 /* dump.c: the members of /config_dump that are ztunnel's. */
