@@ -63,6 +63,7 @@ class OurPair(Variant):
     name = "culvert"
 
     def start(self):
+        self.client.lab.write_state()
         for pod in (self.client, self.server):
             pod.node.ztunnel.start(wait=False)
         for pod in (self.client, self.server):
