@@ -82,7 +82,8 @@ struct conn {
 	struct probe *probe;
 	struct pod *pod;
 	struct steward_socket_req sock;
-	struct op connect;
+	struct op connect, hello_op;
+	uint8_t hello[HELLO_LEN]; /* from another probe */
 	enum steward_listener kind;
 	unsigned int worker;
 	unsigned int tries;
@@ -286,18 +287,6 @@ static bool is_mesh(const struct probe *p, const struct ip *ip)
 	return false;
 }
 
-/* The two octets another probe begins with. Blocking is fine here: a test sends them at once. */
-static bool read_hello(int fd, uint16_t *ret_port)
-{
-	struct pollfd w = {.fd = fd, .events = POLLIN};
-	uint8_t hello[HELLO_LEN];
-
-	if (poll(&w, 1, 1000) != 1 || recv(fd, hello, sizeof(hello), 0) != sizeof(hello))
-		return false;
-	*ret_port = (uint16_t)(hello[0] << 8 | hello[1]);
-	return true;
-}
-
 /* Where to, or false: refused. */
 static bool route(struct conn *c)
 {
@@ -312,10 +301,29 @@ static bool route(struct conn *c)
 		return true;
 	case LISTENER_INPLAIN: return !is_proxy_port(c->dst.port);
 	case LISTENER_HBONE:
-		return read_hello(c->down, &c->dial.port) && !is_proxy_port(c->dial.port);
+		c->dial.port = (uint16_t)(c->hello[0] << 8 | c->hello[1]);
+		return !is_proxy_port(c->dial.port);
 	case LISTENER_KINDS: break;
 	}
 	return false;
+}
+
+static void go(struct conn *c)
+{
+	if (route(c))
+		dial(c);
+	else
+		give_up(c, "loop", ELOOP);
+}
+
+static void on_hello(struct op *op)
+{
+	struct conn *c = container_of(op, struct conn, hello_op);
+
+	if (op->res == HELLO_LEN)
+		go(c);
+	else
+		give_up(c, "hello", EPROTO);
 }
 
 static void on_accept(struct op *op)
@@ -352,10 +360,10 @@ static void on_accept(struct op *op)
 		CHECK(spoof_ports_note(&a->pod->ports[c->worker], &c->src, c->dst.port) == ERR_OK);
 		c->noted = true;
 	}
-	if (route(c))
-		dial(c);
+	if (c->kind == LISTENER_HBONE)
+		loop_recv(p->loop, &c->hello_op, c->down, c->hello, sizeof(c->hello), on_hello);
 	else
-		give_up(c, "loop", ELOOP);
+		go(c);
 }
 
 /* -- commands ---------------------------------------------------------------- */
@@ -371,8 +379,11 @@ static struct pod *pod_find(struct probe *p, const char *netns)
 	return NULL;
 }
 
-static void answer(const char *what, const char *netns, enum err e, const char *why)
+static void answer(const char *what, const char *netns, enum err e, char *why)
 {
+	/* quotes are all in it that JSON minds */
+	for (char *p = strchr(why, '"'); p != NULL; p = strchr(p, '"'))
+		*p = '\'';
 	say("{\"event\": \"%s\", \"netns\": \"%s\", \"error\": \"%s\", \"why\": \"%s\"}", what,
 	    netns, err_info(e)->name, why);
 }
@@ -449,7 +460,8 @@ static void unenroll(struct probe *p, const char *netns, bool release)
 	struct pod *pod = pod_find(p, netns);
 
 	if (pod == NULL) {
-		answer(release ? "release" : "uncapture", netns, ERR_CONFIG, "not enrolled here");
+		answer(release ? "release" : "uncapture", netns, ERR_CONFIG,
+		       (char[]){"not enrolled here"});
 		return;
 	}
 	pod->unenroll.cookie = pod->enroll.ret_pod.cookie;
@@ -469,6 +481,8 @@ static void on_swept(struct op *op)
 {
 	struct sweep *s = container_of(op, struct sweep, req.op);
 
+	for (char *q = strchr(s->req.ret_why, '"'); q != NULL; q = strchr(q, '"'))
+		*q = '\'';
 	say("{\"event\": \"sweep\", \"swept\": %u, \"error\": \"%s\", \"why\": \"%s\"}",
 	    s->req.ret_swept, err_info(s->req.ret_err)->name, s->req.ret_why);
 	free(s);
@@ -492,7 +506,7 @@ static void mesh(struct probe *p, const char *text)
 	CHECK(p->mesh_count < MESH_MAX);
 	CHECK(ip_parse(span_str(text), &p->mesh[p->mesh_count]) == ERR_OK);
 	p->mesh_count++;
-	answer("mesh", text, ERR_OK, "");
+	answer("mesh", text, ERR_OK, (char[]){""});
 }
 
 static void counts(struct probe *p)

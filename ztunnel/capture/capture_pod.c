@@ -72,14 +72,25 @@ static int map_find_or_make(const char *path, const struct pod_map *map, bool *m
 	return fd;
 }
 
+/* Needs no descriptor, which may be what is short. */
+static void unmake(const struct capture *c, uint64_t cookie)
+{
+	char path[PIN_PATH_MAX];
+
+	for (size_t i = 0; i < ARRAY_LEN(pod_maps); i++)
+		(void)unlink(pins_pod_path(c->root, cookie, pod_maps[i].name, path));
+	(void)rmdir(pins_pod_path(c->root, cookie, NULL, path));
+}
+
 enum err capture_pod_open(const struct capture *c, uint64_t cookie,
                           struct capture_pod_maps *ret_maps, char why[WHY_MAX])
 {
 	struct capture_pod_maps m = {cookie, -1, -1, -1, -1, -1, false};
 	char path[PIN_PATH_MAX];
+	bool made = mkdir(pins_pod_path(c->root, cookie, NULL, path), 0700) == 0;
 	int fd = 0;
 
-	if (mkdir(pins_pod_path(c->root, cookie, NULL, path), 0700) != 0 && errno != EEXIST)
+	if (!made && errno != EEXIST)
 		return why_not(why, ERR_SYSTEM, "cannot make %s: %s", path, strerror(errno));
 	for (size_t i = 0; i < ARRAY_LEN(pod_maps); i++) {
 		fd = map_find_or_make(pins_pod_path(c->root, cookie, pod_maps[i].name, path),
@@ -90,7 +101,10 @@ enum err capture_pod_open(const struct capture *c, uint64_t cookie,
 	}
 	if (fd < 0) {
 		capture_pod_close(&m);
-		return why_not(why, ERR_SYSTEM, "cannot make the map %s: %s", path, strerror(-fd));
+		if (made)
+			unmake(c, cookie);
+		return why_not(why, ERR_SYSTEM, "cannot make a map of the pod's: %s",
+		               strerror(-fd));
 	}
 	*ret_maps = m;
 	return ERR_OK;

@@ -111,7 +111,8 @@ static enum err open_listeners(struct enrollment *n, char why[WHY_MAX])
 	n->pod.listeners = mem_new(count * sizeof(int));
 	memset(n->pod.listeners, 0xff, count * sizeof(int)); /* all -1 */
 	for (size_t i = 0; i < count; i++) {
-		int fd = listener_open(n->s, (enum steward_listener)(i / n->s->opt.workers));
+		int fd = prepared_listener_open(n->s,
+		                                (enum steward_listener)(i / n->s->opt.workers));
 
 		if (fd < 0)
 			return why_not(why, ERR_SYSTEM, "cannot listen inside the pod: %s",

@@ -109,7 +109,7 @@ static int listener_open_as(const struct steward *s, int family, const struct li
 	return fd;
 }
 
-int listener_open(const struct steward *s, enum steward_listener kind)
+int prepared_listener_open(const struct steward *s, enum steward_listener kind)
 {
 	int fd = listener_open_as(s, AF_INET6, &shapes[kind]);
 

@@ -3,6 +3,7 @@
 
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
 #include "common/base/check.h"
@@ -61,6 +62,7 @@ enum err steward_start(const struct steward_options *opt, struct steward **ret_s
 	s = mem_new(sizeof(*s));
 	s->opt = *opt;
 	s->home = -1;
+	memset(s->reserve, 0xff, sizeof(s->reserve)); /* all -1 */
 	list_init(&s->enrolled);
 	list_init(&s->watches);
 	e = netns_own(&s->home, why);
@@ -76,6 +78,7 @@ enum err steward_start(const struct steward_options *opt, struct steward **ret_s
 		return e;
 	}
 	s->node = node.id;
+	reserve_take(s);
 	s->capture->without_tcx |= opt->guard_by_clsact;
 	*ret_steward = s;
 	return ERR_OK;
@@ -96,6 +99,7 @@ void steward_free(struct steward *s)
 	CHECK(steward_stopped(s));
 	list_for_each_safe (it, next, &s->enrolled)
 		enrolled_forget(list_entry(it, struct enrolled, link));
+	reserve_give(s);
 	if (s->capture != NULL)
 		capture_stop(s->capture);
 	if (s->home >= 0)

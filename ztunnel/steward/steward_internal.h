@@ -12,13 +12,17 @@
 #include "ztunnel/capture/rtnl.h"
 #include "ztunnel/steward/steward.h"
 
+enum { STEWARD_RESERVE = 4 }; /* un-enrolling opens at most three at a time */
+
 struct steward {
 	struct steward_options opt;
 	struct capture *capture;
 	int home; /* the namespace our threads live in */
 	struct netns_identity node;
-	struct list enrolled; /* of struct enrolled */
-	struct list watches;  /* of struct addr_watch */
+	int reserve
+		[STEWARD_RESERVE]; /* descriptors kept so that undoing never lacks one; -1: given */
+	struct list enrolled;      /* of struct enrolled */
+	struct list watches;       /* of struct addr_watch */
 };
 
 /* A pod this process enrolled, or a leftover it is about to clean up. */
@@ -40,7 +44,9 @@ MUST_CHECK enum err enrolled_refresh(struct steward *s, struct enrolled *e, char
 /* Close what we hold of it; capture stays as it is. */
 void enrolled_forget(struct enrolled *e);
 
-/* unenroll.c */
+/* unenroll.c; all but reserve_take may need the reserve, and manage it themselves */
+void reserve_take(struct steward *s);
+void reserve_give(struct steward *s);
 void uncapture_now(struct steward *s, uint64_t cookie);
 MUST_CHECK enum err release_now(struct steward *s, uint64_t cookie, char why[WHY_MAX]);
 MUST_CHECK enum err release_enrolled(struct steward *s, struct enrolled *e, char why[WHY_MAX]);
@@ -48,7 +54,7 @@ MUST_CHECK enum err sweep_now(struct steward *s, const char *const *keep, size_t
                               uint32_t *ret_swept, char why[WHY_MAX]);
 
 /* prepared_socket.c; all answer a descriptor or -errno. Call inside the pod's namespace. */
-int listener_open(const struct steward *s, enum steward_listener kind);
+int prepared_listener_open(const struct steward *s, enum steward_listener kind);
 int upstream_open(const struct steward *s, int family);
 
 /* addr_watch.c */

@@ -2,6 +2,7 @@
 /*
  * unenroll - undoing capture: of a pod of ours, of one an earlier process left, of one that is gone.
  */
+#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -10,6 +11,24 @@
 #include "common/base/mem.h"
 #include "ztunnel/capture/pod_routing.h"
 #include "ztunnel/steward/steward_internal.h"
+
+void reserve_take(struct steward *s)
+{
+	for (size_t i = 0; i < STEWARD_RESERVE; i++) {
+		if (s->reserve[i] < 0)
+			s->reserve[i] = fcntl(s->home, F_DUPFD_CLOEXEC, 0);
+	}
+}
+
+/* Let what comes next have descriptors when there are none left. */
+void reserve_give(struct steward *s)
+{
+	for (size_t i = 0; i < STEWARD_RESERVE; i++) {
+		if (s->reserve[i] >= 0)
+			(void)close(s->reserve[i]);
+		s->reserve[i] = -1;
+	}
+}
 
 /* Connections of the pod are its own again; those proxied stay, rules and routes carry them. */
 static void open_up(struct steward *s, struct enrolled *e)
@@ -30,8 +49,10 @@ void uncapture_now(struct steward *s, uint64_t cookie)
 	struct enrolled *e = enrolled_find(s, cookie);
 
 	addr_watch_stop(s, cookie);
+	reserve_give(s);
 	if (e != NULL)
 		open_up(s, e);
+	reserve_take(s);
 }
 
 static enum err undo_inside(void *arg, char why[WHY_MAX])
@@ -57,11 +78,13 @@ enum err release_enrolled(struct steward *s, struct enrolled *e, char why[WHY_MA
 	uint64_t cookie = e->maps.cookie;
 	enum err err, removed;
 
+	reserve_give(s);
 	open_up(s, e);
 	err = netns_visit(s->home, e->netns_fd, undo_inside, e, why);
 	enrolled_forget(e);
 	capture_table_forget(&s->capture->table, cookie);
 	removed = pins_remove_pod(s->capture->root, cookie, why);
+	reserve_take(s);
 	return err == ERR_OK ? removed : err;
 }
 
