@@ -65,6 +65,8 @@ DRIVING_NAME = re.compile(r"(_conn|_client|_server|_pool|_end)\.[ch]$|/(app|main
 DRIVING_FILES = {
     "ztunnel/pods/pods_static.h": "asks the steward for each pod of the file and retries on the loop",
     "ztunnel/pods/pods_static.c": "the same",
+    "common/identity/cert_table.h": "fetches and renews on timers; its pure halves are cert_schedule and cert_set",
+    "common/identity/cert_table.c": "the same",
     "ztunnel/local_state.h": "reads the state file again on a timer",
     "ztunnel/local_state.c": "the same",
 }

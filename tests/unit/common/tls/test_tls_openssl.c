@@ -246,7 +246,7 @@ static void hear_key_update(struct tls_session *s, int fd, struct buf *in)
 	buf_fini(&out);
 }
 
-static int listen_anywhere(char port[8])
+static int listen_anywhere(uint16_t *ret_port)
 {
 	struct sockaddr_in a = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
 	socklen_t len = sizeof(a);
@@ -256,7 +256,7 @@ static int listen_anywhere(char port[8])
 	assert_int_equal(bind(fd, (struct sockaddr *)&a, sizeof(a)), 0);
 	assert_int_equal(listen(fd, 4), 0);
 	assert_int_equal(getsockname(fd, (struct sockaddr *)&a, &len), 0);
-	(void)snprintf(port, 8, "%u", ntohs(a.sin_port));
+	*ret_port = ntohs(a.sin_port);
 	return fd;
 }
 
@@ -264,8 +264,9 @@ static void openssl_as_client_talks_to_our_server(void **state)
 {
 	const struct tls_expect nobody = {0};
 	struct tls_config *cfg = test_pki_config(&root, ALICE);
-	char port[8], command[256];
-	int listener = listen_anywhere(port), fd;
+	char command[256];
+	uint16_t port = 0;
+	int listener = listen_anywhere(&port), fd;
 	struct tls_session *s = tls_session_new(cfg, TLS_SERVER, &nobody);
 	struct program p;
 	struct buf in;
@@ -274,7 +275,7 @@ static void openssl_as_client_talks_to_our_server(void **state)
 	buf_init(&in, PIPE);
 	(void)snprintf(
 		command, sizeof(command),
-		"exec openssl s_client -connect 127.0.0.1:%s -cert leaf.pem -cert_chain chain.pem "
+		"exec openssl s_client -connect 127.0.0.1:%u -cert leaf.pem -cert_chain chain.pem "
 		"-key key.pem -CAfile roots.pem -alpn h2 -verify_return_error -verify 4",
 		port);
 	start(&p, command);
@@ -300,11 +301,11 @@ static void openssl_as_client_talks_to_our_server(void **state)
 	buf_fini(&in);
 }
 
-static int dial(const char *port)
+static int dial(uint16_t port)
 {
 	struct sockaddr_in a = {.sin_family = AF_INET,
 	                        .sin_addr.s_addr = htonl(INADDR_LOOPBACK),
-	                        .sin_port = htons((uint16_t)atoi(port))};
+	                        .sin_port = htons(port)};
 	const uint64_t end = clock_mono_ms() + PATIENCE_MS;
 
 	for (;;) {
@@ -325,17 +326,18 @@ static void our_client_talks_to_openssl_as_server(void **state)
 	const struct tls_expect expect = {.identities = bob, .identity_count = 1};
 	struct tls_config *cfg = test_pki_config(&root, ALICE);
 	struct tls_session *s = tls_session_new(cfg, TLS_CLIENT, &expect);
-	char port[8], command[256];
+	char command[256];
+	uint16_t port = 0;
 	struct program p;
 	struct buf in;
-	int fd = listen_anywhere(port);
+	int fd = listen_anywhere(&port);
 
 	(void)state;
 	(void)close(fd); /* the port is free now */
 	buf_init(&in, PIPE);
 	(void)snprintf(
 		command, sizeof(command),
-		"exec openssl s_server -accept %s -cert leaf.pem -cert_chain chain.pem -key key.pem "
+		"exec openssl s_server -accept %u -cert leaf.pem -cert_chain chain.pem -key key.pem "
 		"-CAfile roots.pem -Verify 4 -verify_return_error -alpn h2 -tls1_3",
 		port);
 	start(&p, command);
