@@ -139,6 +139,8 @@ def configure(results, folder, options, compiler):
     if (ROOT / folder / "build.ninja").exists():
         return True
     name = "setup-" + folder.replace("/", "-")
+    if (ROOT / folder / "meson-private" / "coredata.dat").exists():
+        options = options + ["--reconfigure"]  # a set-up that was cut short
     return prepare(results, name, ["meson", "setup", folder] + options + wolfssl_option(),
                    env={"CC": compiler})
 
