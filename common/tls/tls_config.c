@@ -19,7 +19,8 @@
 #include "common/tls/x509_msg.h"
 
 enum {
-	ROOTS_MAX = 64,      /* a bundle during a root rotation has two or three */
+	ROOTS_MAX = 64, /* a bundle during a root rotation has two or three */
+	CERT_PEM_MAX = 2 * X509_DER_MAX,
 	IDENTITY_TEXT = 320, /* what of a bad identity is worth showing */
 };
 
@@ -96,7 +97,7 @@ static enum err read_cert(const struct pem_block *block, struct cert *to)
 	enum err e;
 
 	buf_init(&to->der, X509_DER_MAX);
-	buf_init(&to->pem, 2 * X509_DER_MAX);
+	buf_init(&to->pem, CERT_PEM_MAX);
 	e = pem_decode(block, &to->der);
 	if (e == ERR_OK)
 		e = x509_parse(buf_span(&to->der), &to->facts);
@@ -262,7 +263,8 @@ enum err tls_config_new(const struct tls_material *m, struct tls_config **ret_cf
 	struct tls_config *c = calloc(1, sizeof(*c));
 	enum err e;
 
-	(void)explain(&why, ERR_OK, "%s", "");
+	if (why_len > 0)
+		why_text[0] = '\0';
 	if (c == NULL)
 		return explain(&why, ERR_MEMORY, "out of memory");
 	snapshot_init(&c->snap, config_destroy);

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 
 #include <cmocka.h>
+#include <pthread.h>
 #include <wolfssl/options.h>
 #include <wolfssl/ssl.h>
 
@@ -437,6 +438,73 @@ static void garbage_and_plain_http_are_refused(void **state)
 	}
 	tls_config_unref(cfg);
 }
+enum { THREADS = 4, HANDSHAKES = 20 };
+
+struct shared {
+	struct tls_config *client, *server;
+};
+
+/* Handshakes in memory with configs that other threads use, too. Returns how many were established. */
+static void *shake_hands(void *arg)
+{
+	const struct shared *sh = arg;
+	uintptr_t good = 0;
+
+	for (int i = 0; i < HANDSHAKES; i++) {
+		struct tls_session *c = tls_session_new(sh->client, TLS_CLIENT, &bob_only);
+		struct tls_session *s = tls_session_new(sh->server, TLS_SERVER, &nobody);
+		enum err e = ERR_OK;
+		struct buf to_c, to_s;
+
+		buf_init(&to_c, PIPE);
+		buf_init(&to_s, PIPE);
+		for (int k = 0; k < 4 && e == ERR_OK; k++) {
+			size_t used = 0;
+
+			e = tls_session_handshake(c, buf_span(&to_c), &used, &to_s);
+			buf_consume(&to_c, used);
+			if (e == ERR_OK)
+				e = tls_session_handshake(s, buf_span(&to_s), &used, &to_c);
+			buf_consume(&to_s, used);
+		}
+		good += tls_session_established(c) && tls_session_established(s);
+		tls_session_free(c);
+		tls_session_free(s);
+		buf_fini(&to_c);
+		buf_fini(&to_s);
+	}
+	return (void *)good;
+}
+
+static void one_config_serves_many_threads_at_once(void **state)
+{
+	struct shared sh = {.client = test_pki_config(&root, ALICE)};
+	struct test_leaf leaf = {.uris = {BOB},
+	                         .intermediates = 2}; /* the library remembers these */
+	struct tls_material view;
+	struct test_material m;
+	pthread_t threads[THREADS];
+	uintptr_t good = 0;
+	char why[200];
+
+	(void)state;
+	test_pki_issue(&root, &leaf, &m);
+	view = test_material_view(&m);
+	assert_int_equal(tls_config_new(&view, &sh.server, why, sizeof(why)), ERR_OK);
+	for (int i = 0; i < THREADS; i++)
+		assert_int_equal(pthread_create(&threads[i], NULL, shake_hands, &sh), 0);
+	for (int i = 0; i < THREADS; i++) {
+		void *ret = NULL;
+
+		assert_int_equal(pthread_join(threads[i], &ret), 0);
+		good += (uintptr_t)ret;
+	}
+	assert_int_equal(good, THREADS * HANDSHAKES);
+	tls_config_unref(sh.client);
+	tls_config_unref(sh.server);
+	test_material_fini(&m);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -454,6 +522,7 @@ int main(void)
 		cmocka_unit_test(alpn_is_h2_or_for_a_client_nothing),
 		cmocka_unit_test(both_suites_and_every_group_work),
 		cmocka_unit_test(endless_handshake_input_is_cut_off),
+		cmocka_unit_test(one_config_serves_many_threads_at_once),
 		cmocka_unit_test(garbage_and_plain_http_are_refused),
 	};
 
