@@ -219,7 +219,6 @@ static void open_stream(struct hbone_tunnel *t, struct hbone_call *a)
 	t->waiting_count--;
 	a->tunnel = NULL;
 	hbone_stream_attach(&a->stream, &t->carrier, id, &call_stream_owner);
-	a->peer = h2_conn_peer(&t->carrier.h2);
 	h2_conn_kick(&t->carrier.h2);
 	timer_arm(t->pool->loop, &a->deadline, t->pool->options.answer_ms);
 }
@@ -387,17 +386,13 @@ static void on_answer_late(struct timer *timer)
 
 void hbone_call_start(struct hbone_call *a, struct hbone_pool *p, const struct hbone_key *key,
                       const struct h2_field *fields, unsigned int field_count,
-                      const struct hbone_call_owner *owner,
-                      const struct hbone_stream_owner *stream_owner)
+                      const struct hbone_call_owner *owner)
 {
 	struct hbone_tunnel *t = NULL;
 	struct buf packed;
 
-	*a = (struct hbone_call){.owner = owner,
-	                         .stream_owner = stream_owner,
-	                         .pool = p,
-	                         .fields = fields,
-	                         .field_count = field_count};
+	*a = (struct hbone_call){
+		.owner = owner, .pool = p, .fields = fields, .field_count = field_count};
 	list_init(&a->link);
 	timer_init(&a->deadline, on_answer_late);
 	loop_hook_init(&a->hook, on_call_hook);
@@ -449,9 +444,7 @@ static void on_head(struct hbone_stream *s, const struct h2_head *head)
 	struct hbone_call *a = of_stream(s);
 	enum err e = hbone_response_parse(head, &a->status);
 
-	if (e == ERR_OK)
-		s->owner = a->stream_owner;
-	else
+	if (e != ERR_OK)
 		hbone_stream_reset(s, err_info(ERR_CANCELLED)->h2_code);
 	answer(a, e);
 }

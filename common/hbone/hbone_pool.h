@@ -90,20 +90,17 @@ unsigned int hbone_pool_tunnels(const struct hbone_pool *p);
 
 struct hbone_call_owner {
 	/*
-	 * The peer answered or never will. ERR_OK: 200, the stream is open, and stream_owner hears it from now on;
+	 * The peer answered or never will. ERR_OK: 200, the stream is open, to be taken now with hbone_stream_move;
 	 * ERR_HBONE_STATUS: status says what; else no stream was made. Once, unless cancelled.
 	 */
 	void (*answered)(struct hbone_call *a, enum err cause);
 };
 
-/* One CONNECT being asked for. Embedded; fields but stream, status and peer are private. */
+/* One CONNECT being asked for. Embedded, needed until answered; fields but stream and status are private. */
 struct hbone_call {
 	struct hbone_stream stream;
 	uint16_t status; /* of ERR_HBONE_STATUS */
-	const char
-		*peer; /* verified identity of the tunnel's far end; lives as long as the stream */
 	const struct hbone_call_owner *owner;
-	const struct hbone_stream_owner *stream_owner;
 	struct hbone_pool *pool;
 	struct hbone_tunnel *tunnel; /* waited for */
 	const struct h2_field *fields;
@@ -117,12 +114,10 @@ struct hbone_call {
 
 /*
  * fields: the CONNECT head; they and what they point to are borrowed until answered() or cancel.
- * stream_owner: of the opened stream.
  */
 void hbone_call_start(struct hbone_call *a, struct hbone_pool *p, const struct hbone_key *key,
                       const struct h2_field *fields, unsigned int field_count,
-                      const struct hbone_call_owner *owner,
-                      const struct hbone_stream_owner *stream_owner);
+                      const struct hbone_call_owner *owner);
 /* Before answered(): nothing follows; a stream that was opened is reset. Harmless after it. */
 void hbone_call_cancel(struct hbone_call *a);
 

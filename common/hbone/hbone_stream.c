@@ -115,6 +115,22 @@ void hbone_stream_attach(struct hbone_stream *s, struct hbone_carrier *c, int32_
 	h2_session_set_user(c->h2.session, id, s);
 }
 
+void hbone_stream_move(struct hbone_stream *from, struct hbone_stream *to,
+                       const struct hbone_stream_owner *owner)
+{
+	struct hbone_carrier *c = from->carrier;
+
+	*to = *from;
+	to->owner = owner;
+	list_init(&to->link);
+	if (c == NULL)
+		return;
+	list_remove(&from->link);
+	list_push(&c->streams, &to->link);
+	from->carrier = NULL;
+	h2_session_set_user(c->h2.session, to->id, to);
+}
+
 void hbone_stream_detach(struct hbone_stream *s)
 {
 	struct hbone_carrier *c = s->carrier;

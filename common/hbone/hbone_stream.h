@@ -64,6 +64,9 @@ void hbone_carrier_ended(struct hbone_carrier *c, enum err cause);
 /* Tie s to stream id of c. */
 void hbone_stream_attach(struct hbone_stream *s, struct hbone_carrier *c, int32_t id,
                          const struct hbone_stream_owner *owner);
+/* from's stream becomes to's, with another owner; from is forgotten. Harmless when it is gone: to is then gone, too. */
+void hbone_stream_move(struct hbone_stream *from, struct hbone_stream *to,
+                       const struct hbone_stream_owner *owner);
 /* Forget the stream without a reset (both sides ended, or are ending by what is queued). Harmless when gone. */
 void hbone_stream_detach(struct hbone_stream *s);
 /* RST_STREAM(code) and forget. Harmless when gone. */

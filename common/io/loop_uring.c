@@ -20,6 +20,7 @@ enum {
 	SLOTS_DEFAULT = 128,  /* 2 MiB of address space, resident once used */
 	SMALLS_DEFAULT = 256, /* 1 MiB */
 	REAP_BATCH = 64,
+	REAP_PASSES = 8, /* at most this many more calls a turn: others wait for its end */
 	SUBMIT_TRIES =
 		1000, /* the kernel is out of memory for requests; it kills somebody long before */
 };
@@ -247,6 +248,20 @@ static void reap(struct loop_uring *u)
 	}
 }
 
+/*
+ * The kernel hands out some twenty deferred completions a call. What else is ready joins this turn, so that its
+ * end, where tunnels seal and send, gathers all of it.
+ */
+static void reap_rest(struct loop_uring *u)
+{
+	for (unsigned int pass = 0; pass < REAP_PASSES; pass++) {
+		if ((__atomic_load_n(u->ring.sq.kflags, __ATOMIC_RELAXED) & IORING_SQ_TASKRUN) == 0)
+			return;
+		(void)io_uring_get_events(&u->ring);
+		reap(u);
+	}
+}
+
 static void uring_wait(struct loop *loop, int64_t timeout_ns)
 {
 	struct loop_uring *u = uring_of(loop);
@@ -270,6 +285,7 @@ static void uring_wait(struct loop *loop, int64_t timeout_ns)
 	      rc == -ENOMEM);
 	loop_tick(loop);
 	reap(u);
+	reap_rest(u);
 }
 
 static uint64_t uring_now_ns(const struct loop *loop)

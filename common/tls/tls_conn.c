@@ -136,7 +136,7 @@ static bool make_room(struct tls_conn *c)
 	uint32_t left = c->rx_end - c->rx_start;
 	struct iobuf *b;
 
-	if (c->rx->cls == IOBUF_LARGE && c->rx->cap - c->rx_end >= 2 * TLS_RECORD_MAX)
+	if (c->rx->cls == IOBUF_LARGE && c->rx->cap - c->rx_end >= IOBUF_LARGE_MEM / 2)
 		return true;
 	b = iobuf_take(loop_iobufs(c->loop), IOBUF_LARGE);
 	if (b == NULL)
@@ -173,12 +173,14 @@ static void open_records(struct tls_conn *c)
 		if (e == ERR_OK)
 			e = tls_session_open(c->session, p, len, &opened);
 		if (e != ERR_OK) {
+			queue_from_session(c, tls_session_pending); /* the alert; best effort */
+			tls_conn_flush(c);
 			tls_conn_fail(c, e);
 			return;
 		}
 		c->rx_start += (uint32_t)len;
 		if (opened.want_send)
-			queue_from_session(c, tls_session_pending);
+			loop_at_turn_end(c->loop, &c->hook);
 		if (opened.kind == TLS_OPENED_CLOSE)
 			c->peer_closed = true;
 		else if (opened.kind == TLS_OPENED_DATA && opened.n > 0)
@@ -375,6 +377,9 @@ static void on_turn_end(struct loop_hook *h)
 {
 	struct tls_conn *c = container_of(h, struct tls_conn, hook);
 
+	/* An answer to the peer's key update, or one of ours that is due. */
+	if (c->state == TLS_CONN_OPEN && tls_session_wants_send(c->session))
+		queue_from_session(c, tls_session_pending);
 	tls_conn_flush(c);
 	tls_conn_run(c);
 }

@@ -154,15 +154,16 @@ static const char *text_of(const struct account *a, enum text which)
 	return a->at[which] == 0 ? NULL : a->text + a->at[which];
 }
 
-static void fill_record(const struct account *a, struct access_record *r)
+static void fill_record(const struct account *a, const struct endpoint *src,
+                        const struct endpoint *dst, struct access_record *r)
 {
 	*r = (struct access_record){
-		.src = a->src,
+		.src = *src,
 		.src_workload = text_of(a, TEXT_SRC_WORKLOAD),
 		.src_namespace = text_of(a, TEXT_SRC_NAMESPACE),
 		.src_identity = text_of(a, TEXT_SRC_IDENTITY),
 		.src_cluster = text_of(a, TEXT_SRC_CLUSTER),
-		.dst = a->dst,
+		.dst = *dst,
 		.dst_hbone_addr = text_of(a, TEXT_HBONE_ADDR),
 		.dst_service = text_of(a, TEXT_SERVICE),
 		.dst_workload = text_of(a, TEXT_DST_WORKLOAD),
@@ -188,8 +189,7 @@ void account_open(struct account *a, struct metrics_shard *shard, const struct a
 	struct peer_texts peer;
 
 	copy_peer(f->src_baggage, &peer);
-	*a = (struct account){
-		.started_ms = now_ms, .src = f->src, .dst = f->dst, .direction = f->direction};
+	*a = (struct account){.started_ms = now_ms, .direction = f->direction};
 	label_source(&l, f, &peer);
 	label_destination(&l, f);
 	a->series = metrics_traffic_open(shard, &l);
@@ -197,7 +197,7 @@ void account_open(struct account *a, struct metrics_shard *shard, const struct a
 	if (log_enabled(LOG_SCOPE_ACCESS, LOG_DEBUG)) {
 		struct access_record r;
 
-		fill_record(a, &r);
+		fill_record(a, &f->src, &f->dst, &r);
 		access_log_opened(&r);
 	}
 }
@@ -213,15 +213,15 @@ void account_moved(struct account *a, bool client_to_server, size_t n)
 	}
 }
 
-void account_close(struct account *a, enum err cause, const char *words, uint64_t now_ms)
+void account_close(struct account *a, const struct account_end *end)
 {
 	struct access_record r;
 
-	traffic_closed(a->series, cause);
-	fill_record(a, &r);
-	r.duration_ms = now_ms - a->started_ms;
-	r.cause = cause;
-	r.cause_words = words;
+	traffic_closed(a->series, end->cause);
+	fill_record(a, &end->src, &end->dst, &r);
+	r.duration_ms = end->now_ms - a->started_ms;
+	r.cause = end->cause;
+	r.cause_words = end->words;
 	access_log_complete(&r);
 	free(a->text);
 	a->text = NULL;

@@ -35,10 +35,9 @@ enum { ACCOUNT_TEXTS = 10 };
 struct account {
 	struct traffic_series *series;
 	uint64_t started_ms;
-	uint64_t received, sent;  /* octets client to server, server to client */
-	struct endpoint src, dst; /* private, as is all below */
-	enum access_direction direction;
-	uint16_t at[ACCOUNT_TEXTS]; /* offsets into text; 0: not there */
+	uint64_t received, sent;         /* octets client to server, server to client */
+	enum access_direction direction; /* private, as is all below */
+	uint16_t at[ACCOUNT_TEXTS];      /* offsets into text; 0: not there */
 	char *text;
 };
 
@@ -46,8 +45,15 @@ struct account {
 void account_open(struct account *a, struct metrics_shard *shard, const struct account_facts *f,
                   uint64_t now_ms);
 void account_moved(struct account *a, bool client_to_server, size_t n);
-/* Counts and logs the end; words: more exact than cause's own, or NULL. a needs no fini after it. */
-void account_close(struct account *a, enum err cause, const char *words, uint64_t now_ms);
+/* How it ended. words: more exact than cause's own, or NULL. */
+struct account_end {
+	struct endpoint src, dst; /* as in account_open */
+	enum err cause;
+	const char *words;
+	uint64_t now_ms;
+};
+/* Counts and logs the end. a needs no fini after it. */
+void account_close(struct account *a, const struct account_end *end);
 
 /* Turned away before its context was complete: only a log line and a counter. */
 void account_refused(struct metrics_shard *shard, enum access_direction direction,

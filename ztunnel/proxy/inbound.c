@@ -32,15 +32,11 @@ struct inbound {
 	enum err cause;
 	bool hbone; /* a stream, not a plain connection */
 	bool accounted, dialed, related, relay_done;
-	bool client_noted;   /* the client's port is in the pod's table */
-	uint16_t spoof_port; /* and ours towards the application; 0: none */
-	struct endpoint src; /* TCP peer */
-	struct endpoint
-		dst; /* as it was addressed: the tunnel's own end, or the original destination */
-	struct endpoint upstream; /* the application: what policy judges */
-	char *identity;           /* the peer's, verified; NULL: nobody proved */
-	char *words;              /* why policy refused, for the log */
-	struct pod_dial *dial;    /* while dialing */
+	bool client_noted;     /* the client's port is in the pod's table */
+	uint16_t spoof_port;   /* and ours towards the application; 0: none */
+	char *identity;        /* the peer's, verified; NULL: nobody proved */
+	char *words;           /* why policy refused, for the log */
+	struct pod_dial *dial; /* while dialing */
 	struct account account;
 	struct relay relay;
 	struct socket_end app;
@@ -178,7 +174,7 @@ static void log_verdict(const struct inbound *in, const struct authz_answer *a)
 	       LOG_S("policy", a->policy == NULL ? NULL : a->policy->key),
 	       LOG_S("rule", authz_where(worker_of(in)->mesh, a, where)),
 	       LOG_S("reason", authz_words(a, words)),
-	       LOG_A("src.addr", endpoint_format(&in->src, src)),
+	       LOG_A("src.addr", endpoint_format(&in->live.src, src)),
 	       LOG_S("src.identity", in->identity), LOG_S("dst.workload", in->pod->pod->name));
 	for (size_t i = 0; i < a->note_count && i < AUTHZ_NOTES_MAX; i++)
 		log_at(LOG_SCOPE_STATE, level, "dry-run: a policy would have decided",
@@ -189,8 +185,9 @@ static void log_verdict(const struct inbound *in, const struct authz_answer *a)
 /* Ask the policies of the worker's present mesh. */
 static enum err authorize(struct inbound *in, const struct workload *self)
 {
-	struct authz_facts facts = {
-		.source_ip = in->src.ip, .destination = in->upstream, .identity = in->identity};
+	struct authz_facts facts = {.source_ip = in->live.src.ip,
+	                            .destination = in->live.actual_dst,
+	                            .identity = in->identity};
 	struct authz_answer a;
 	char words[AUTHZ_WORDS_MAX];
 
@@ -227,8 +224,8 @@ static enum err find_target(struct inbound *in, const struct workload *self,
 		.mesh = worker_of(in)->mesh,
 		.local = self,
 		.network = worker_of(in)->options->network,
-		.local_ip = in->dst.ip,
-		.ep = in->dst,
+		.local_ip = in->live.original_dst.ip,
+		.ep = in->live.original_dst,
 		.own_ports = proxy_own_ports,
 		.own_port_count = PROXY_OWN_PORTS,
 		.localhost_app_tunnel = worker_of(in)->options->localhost_app_tunnel,
@@ -250,9 +247,9 @@ static void open_account(struct inbound *in, const struct workload *self,
 	char host[HTTP_HOST_MAX + 1] = "", authority[HTTP_AUTHORITY_TEXT_MAX];
 	struct account_facts f = {
 		.direction = ACCESS_INBOUND,
-		.src = in->src,
-		.dst = in->dst,
-		.src_workload = mesh_workload_by_ip(w->mesh, w->options->network, &in->src.ip),
+		.src = in->live.src,
+		.dst = in->live.original_dst,
+		.src_workload = mesh_workload_by_ip(w->mesh, w->options->network, &in->live.src.ip),
 		.dst_workload = self,
 		.src_identity = in->identity,
 		.dst_identity = in->hbone ? self->identity : NULL,
@@ -272,8 +269,6 @@ static void open_account(struct inbound *in, const struct workload *self,
 	in->live.pod_uid = in->pod->pod->uid;
 	in->live.inbound = true;
 	in->live.protocol = in->identity != NULL ? LIVE_HBONE : LIVE_TCP;
-	in->live.src = in->src;
-	in->live.original_dst = in->dst;
 	in->live.actual_dst = target->upstream;
 	in->live.judge = judge_again;
 	live_add(&w->live, &in->live);
@@ -295,7 +290,7 @@ static enum err dial_app(struct inbound *in, const struct inbound_target *target
 	if (id == NULL)
 		return ERR_MEMORY;
 	if (w->options->spoof_source && !target->bind_loopback)
-		q.client = in->src.ip;
+		q.client = in->live.src.ip;
 	id->in = in;
 	in->dial = &id->dial;
 	pod_dial_start(&id->dial, w->loop, &q, on_dialed);
@@ -313,7 +308,7 @@ static void inbound_judge(struct inbound *in, const struct hbone_request *req)
 	if (e == ERR_OK && target.proxy_protocol)
 		e = ERR_UNSUPPORTED; /* PROXY-protocol application tunnels: not without their header */
 	if (e == ERR_OK) {
-		in->upstream = target.upstream;
+		in->live.actual_dst = target.upstream;
 		open_account(in, self, req, &q, &target);
 		e = authorize(in, self);
 	}
@@ -389,12 +384,12 @@ static void free_inbound(struct loop_retired *r)
 
 static void release_ports(struct inbound *in)
 {
-	struct endpoint spoofed = {.ip = in->src.ip, .port = in->spoof_port};
+	struct endpoint spoofed = {.ip = in->live.src.ip, .port = in->spoof_port};
 
 	if (in->spoof_port != 0)
-		spoof_ports_release(&in->pod->ports, &spoofed, in->upstream.port);
+		spoof_ports_release(&in->pod->ports, &spoofed, in->live.actual_dst.port);
 	if (in->client_noted)
-		spoof_ports_release(&in->pod->ports, &in->src, in->dst.port);
+		spoof_ports_release(&in->pod->ports, &in->live.src, in->live.original_dst.port);
 }
 
 static void inbound_done(struct inbound *in)
@@ -403,9 +398,14 @@ static void inbound_done(struct inbound *in)
 
 	if (in->accounted) {
 		live_remove(&w->live, &in->live);
-		account_close(&in->account, in->cause, in->words, loop_now_ms(w->loop));
+		account_close(&in->account, &(struct account_end){.src = in->live.src,
+		                                                  .dst = in->live.original_dst,
+		                                                  .cause = in->cause,
+		                                                  .words = in->words,
+		                                                  .now_ms = loop_now_ms(w->loop)});
 	} else {
-		account_refused(w->shard, ACCESS_INBOUND, &in->src, &in->dst, in->cause, in->words);
+		account_refused(w->shard, ACCESS_INBOUND, &in->live.src, &in->live.original_dst,
+		                in->cause, in->words);
 	}
 	release_ports(in);
 	if (!in->hbone)
@@ -460,8 +460,8 @@ static struct inbound *new_inbound(struct pod_proxy *pod, const struct endpoint 
 		return NULL;
 	in->conn.cut = inbound_cut;
 	in->pod = pod;
-	in->src = *src;
-	in->dst = *dst;
+	in->live.src = *src;
+	in->live.original_dst = *dst;
 	list_init(&in->live.link);
 	return in;
 }

@@ -23,7 +23,10 @@ struct live {
 	const char *pod_uid; /* borrowed while in the table */
 	bool inbound;
 	enum live_protocol protocol;
-	struct endpoint src, original_dst, actual_dst;
+	struct endpoint src; /* who connected */
+	struct endpoint
+		original_dst; /* to what: outbound as the application meant it, inbound the pod's own end */
+	struct endpoint actual_dst; /* what is reached for it: the next hop, or the application */
 	/* Inbound: is it still allowed? false: it was cut. Runs on the worker, without the lock. */
 	bool (*judge)(struct live *l);
 };

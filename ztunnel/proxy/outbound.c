@@ -30,8 +30,9 @@ struct outbound_setup {
 	uint64_t give_up_ms;
 	struct pod_dial dial;     /* of a plain connection */
 	struct hbone_fields head; /* of a CONNECT */
-	bool dialing, calling;    /* in flight */
-	bool hbone;               /* which of the two it is */
+	struct hbone_call call;
+	bool dialing, calling; /* in flight */
+	bool hbone;            /* which of the two it is */
 	struct loop_retired retired;
 };
 
@@ -43,14 +44,13 @@ struct outbound {
 	enum err cause;
 	bool accounted, reached, related, relay_done;
 	int fd; /* the application's, until the relay has it */
-	struct endpoint src, dst;
 	struct outbound_setup *setup;
 	struct account account;
 	struct relay relay;
 	struct socket_end app;
 	union { /* the far end, by setup->hbone */
 		struct {
-			struct hbone_call call;
+			struct hbone_stream stream;
 			struct hbone_end end;
 		} tunnel;
 		struct socket_end plain;
@@ -76,7 +76,7 @@ static void outbound_fail(struct outbound *o, enum err cause)
 
 static struct outbound *of_stream(struct hbone_stream *s)
 {
-	return container_of(s, struct outbound, tunnel.call.stream);
+	return container_of(s, struct outbound, tunnel.stream);
 }
 
 static void on_stream_head(struct hbone_stream *s, const struct h2_head *head)
@@ -155,7 +155,7 @@ static void open_account(struct outbound *o, const struct workload *self,
 	bool hbone = hop->kind == NEXT_HOP_HBONE;
 	struct account_facts f = {
 		.direction = ACCESS_OUTBOUND,
-		.src = o->src,
+		.src = o->live.src,
 		.dst = hop->connect,
 		.src_workload = self,
 		.dst_workload = hop->dst,
@@ -169,8 +169,6 @@ static void open_account(struct outbound *o, const struct workload *self,
 	o->accounted = true;
 	o->live.pod_uid = o->pod->pod->uid;
 	o->live.protocol = hbone ? LIVE_HBONE : LIVE_TCP;
-	o->live.src = o->src;
-	o->live.original_dst = o->dst;
 	o->live.actual_dst = hop->connect;
 	live_add(&worker_of(o)->live, &o->live);
 }
@@ -186,11 +184,11 @@ static enum err call_hbone(struct outbound *o, const struct workload *self,
 	const char *identities[HBONE_KEY_IDENTITIES_MAX];
 	size_t n = next_hop_identity_count(hop);
 	struct hbone_key key = {.config = config,
-	                        .source_ip = o->src.ip,
+	                        .source_ip = o->live.src.ip,
 	                        .to = hop->connect,
 	                        .identities = identities};
 	struct hbone_ask ask = {
-		.authority = authority, .client = o->src, .baggage = labels_baggage(self)};
+		.authority = authority, .client = o->live.src, .baggage = labels_baggage(self)};
 	uint64_t dice[3] = {rand_u64(&worker_of(o)->dice), rand_u64(&worker_of(o)->dice),
 	                    rand_u64(&worker_of(o)->dice)};
 	enum err e;
@@ -208,9 +206,9 @@ static enum err call_hbone(struct outbound *o, const struct workload *self,
 	if (e != ERR_OK)
 		return e;
 	o->setup->calling = true;
-	hbone_end_init(&o->tunnel.end, worker_of(o)->loop, &o->tunnel.call.stream);
-	hbone_call_start(&o->tunnel.call, &o->pod->pool, &key, o->setup->head.field,
-	                 o->setup->head.count, &call_owner, &stream_owner);
+	hbone_end_init(&o->tunnel.end, worker_of(o)->loop, &o->tunnel.stream);
+	hbone_call_start(&o->setup->call, &o->pod->pool, &key, o->setup->head.field,
+	                 o->setup->head.count, &call_owner);
 	return ERR_OK;
 }
 
@@ -236,8 +234,8 @@ static enum outbound_state outbound_route(struct outbound *o)
 	struct next_hop_query q = {
 		.mesh = w->mesh,
 		.source = self,
-		.client = o->src,
-		.target = o->dst,
+		.client = o->live.src,
+		.target = o->live.original_dst,
 		.network = w->options->network,
 		.hbone_port = PORT_HBONE,
 		.own_ports = proxy_own_ports,
@@ -284,9 +282,11 @@ static void on_plain_dialed(struct pod_dial *d)
 
 static void on_answered(struct hbone_call *c, enum err cause)
 {
-	struct outbound *o = container_of(c, struct outbound, tunnel.call);
+	struct outbound *o = container_of(c, struct outbound_setup, call)->owner;
 
 	o->setup->calling = false;
+	if (cause == ERR_OK)
+		hbone_stream_move(&c->stream, &o->tunnel.stream, &stream_owner);
 	o->reached = cause == ERR_OK;
 	outbound_fail(o, cause);
 	outbound_run(o);
@@ -336,7 +336,7 @@ static enum outbound_state outbound_drain(struct outbound *o)
 		pod_dial_cancel(&o->setup->dial);
 		return OUTBOUND_DRAIN;
 	} else if (o->setup->calling) {
-		hbone_call_cancel(&o->tunnel.call);
+		hbone_call_cancel(&o->setup->call);
 		o->setup->calling = false;
 	}
 	if (o->fd >= 0) {
@@ -362,9 +362,13 @@ static void outbound_done(struct outbound *o)
 
 	if (o->accounted) {
 		live_remove(&w->live, &o->live);
-		account_close(&o->account, o->cause, NULL, loop_now_ms(w->loop));
+		account_close(&o->account, &(struct account_end){.src = o->live.src,
+		                                                 .dst = o->live.actual_dst,
+		                                                 .cause = o->cause,
+		                                                 .now_ms = loop_now_ms(w->loop)});
 	} else {
-		account_refused(w->shard, ACCESS_OUTBOUND, &o->src, &o->dst, o->cause, NULL);
+		account_refused(w->shard, ACCESS_OUTBOUND, &o->live.src, &o->live.original_dst,
+		                o->cause, NULL);
 	}
 	metrics_gauge_add_for(w->shard, METRIC_TCP_SOCKETS_OPEN, METRIC_LABELS("source"), -1);
 	pod_proxy_remove(o->pod, &o->conn);
@@ -423,8 +427,8 @@ enum err outbound_start(struct pod_proxy *pod, int fd, const struct endpoint *sr
 	o->conn.cut = outbound_cut;
 	o->pod = pod;
 	o->fd = fd;
-	o->src = *src;
-	o->dst = *dst;
+	o->live.src = *src;
+	o->live.original_dst = *dst;
 	list_init(&o->live.link);
 	timer_init(&o->setup->look, on_look);
 	hbone_fields_init(&o->setup->head);
