@@ -8,6 +8,7 @@ import tempfile
 import unittest
 
 import banned
+import clang_tidy
 import compatibility
 import format as formatting
 import glossary
@@ -139,6 +140,13 @@ class Format(unittest.TestCase):
             (root / "good.c").write_text("int f(void);\n", encoding="utf-8")
             self.assertIn("bad.c:1", said(formatting.problems(root, ["bad.c", "good.c"])))
             self.assertEqual([], formatting.problems(root, ["good.c"]))
+
+
+class ClangTidy(unittest.TestCase):
+    def test_only_a_finding_in_a_generated_skeleton_is_not_ours(self):
+        theirs = "./bpf/capture_guard.skel.h:175:2: error: Potential leak [x]\n"
+        self.assertEqual([], clang_tidy.findings(theirs))
+        self.assertEqual(1, len(clang_tidy.findings(theirs + "../../common/a.c:1:2: error: y [z]\n")))
 
 
 class Glossary(unittest.TestCase):
