@@ -55,9 +55,10 @@ class Chatter:
 
 
 @pytest.fixture(scope="module", autouse=True)
-def chatter(mesh):
+def chatter(mesh, server):
     made = Chatter(mesh)
-    made.serials = serials(mesh)
+    made.serials = wait_until(lambda: len(serials(mesh)) == 2 and serials(mesh), 20,
+                              "both pods of node a have certificates")
     yield made
     made.stop.set()
     made.thread.join(5)
@@ -155,6 +156,9 @@ def test_the_server_certificate_names_the_pod_and_nothing_else(mesh, good):
     ("loopback", lambda m: f"127.0.0.1:{PORT}", 400),
     ("loopback of IPv6", lambda m: f"[::1]:{PORT}", 400),
     ("a v4-mapped address", lambda m: f"[::ffff:{m.server.ip4}]:{PORT}", 400),
+    ("v4-mapped loopback", lambda m: f"[::ffff:127.0.0.1]:{PORT}", 400),
+    ("the metadata service", lambda m: f"169.254.169.254:{PORT}", 400),
+    ("the unspecified address", lambda m: f"0.0.0.0:{PORT}", 400),
     ("an address without port", lambda m: m.server.ip4, 400),
     ("a port beyond 65535", lambda m: f"{m.server.ip4}:70000", 400),
     ("an unknown name", lambda m: f"nobody.default.svc.cluster.local:{PORT}", 503),
@@ -180,8 +184,8 @@ def test_a_request_that_is_not_connect_is_refused(mesh, good):
 
 def test_a_peer_that_policy_denies_gets_401(calm, good):
     calm.lab.policies = [world.policy("no-client", "default", "Deny", [
-        {"principals": world.exact("cluster.local/ns/default/sa/client")}])]
-    calm.server.policies = []
+        {"principals": world.exact("cluster.local/ns/default/sa/client")}], "WorkloadSelector")]
+    calm.second.policies = ["default/no-client"]
     calm.lab.apply()
     with hbone_peer.Tunnel(calm.ext, calm.second.ip4, good) as tunnel:
         with talk.Server(calm.second, PORT, talk.echo) as server:
@@ -257,6 +261,7 @@ def test_certificates_renew_at_half_life_and_no_live_connection_notices(mesh, ch
     wait_until(lambda: all(serials(mesh).get(i) not in (None, s)
                            for i, s in chatter.serials.items()), 90,
                "every certificate of node a has been renewed")
+    wait_until(lambda: chatter.rounds > 0 or chatter.failure, 10, "the connection talks")
     rounds = chatter.rounds
     time.sleep(1)
     assert chatter.failure is None and chatter.rounds > rounds
