@@ -8,7 +8,7 @@
  * stdout, one JSON object per line.
  *
  *   capture_probe <pin root> <workers> <off|count|enforce> [clsact]
- *   > enroll <netns> [noinbound] | uncapture <netns> | release <netns> | sweep [<netns>...] | mesh <ip>
+ *   > enroll <netns> [noinbound|replace] | uncapture <netns> | release <netns> | sweep [<netns>...] | mesh <ip>
  *   > counts | live | quit
  */
 #include <errno.h>
@@ -410,11 +410,22 @@ static void accept_all(struct pod *pod)
 	}
 }
 
+static void stop_accepting(struct pod *pod)
+{
+	for (unsigned int i = 0; i < LISTENER_KINDS * pod->probe->workers; i++)
+		loop_cancel(pod->probe->loop, &pod->acceptors[i].op);
+	list_remove(&pod->link);
+}
+
 static void on_enrolled(struct op *op)
 {
 	struct pod *pod = container_of(op, struct pod, enroll.op);
 
 	if (pod->enroll.ret_err == ERR_OK) {
+		struct pod *old = pod_find(pod->probe, pod->netns);
+
+		if (old != NULL)
+			stop_accepting(old); /* replaced; its connections stay */
 		accept_all(pod);
 		list_push(&pod->probe->pods, &pod->link);
 	}
@@ -423,7 +434,7 @@ static void on_enrolled(struct op *op)
 		free(pod);
 }
 
-static void enroll(struct probe *p, const char *netns, bool no_inbound)
+static void enroll(struct probe *p, const char *netns, const char *how)
 {
 	struct pod *pod = mem_new(sizeof(*pod));
 
@@ -431,7 +442,8 @@ static void enroll(struct probe *p, const char *netns, bool no_inbound)
 	list_init(&pod->link);
 	(void)snprintf(pod->netns, sizeof(pod->netns), "%s", netns);
 	pod->enroll.netns = pod->netns;
-	pod->enroll.flags = no_inbound ? STEWARD_POD_NO_INBOUND : 0;
+	pod->enroll.flags = strcmp(how, "noinbound") == 0 ? STEWARD_POD_NO_INBOUND : 0;
+	pod->enroll.replace = strcmp(how, "replace") == 0;
 	steward_enroll(p->steward, p->loop, &pod->enroll, on_enrolled);
 }
 
@@ -449,9 +461,7 @@ static void on_released(struct op *op)
 {
 	struct pod *pod = container_of(op, struct pod, unenroll.op);
 
-	list_remove(&pod->link);
-	for (unsigned int i = 0; i < LISTENER_KINDS * pod->probe->workers; i++)
-		loop_cancel(pod->probe->loop, &pod->acceptors[i].op);
+	stop_accepting(pod);
 	answer("release", pod->netns, pod->unenroll.ret_err, pod->unenroll.ret_why);
 }
 
@@ -529,7 +539,7 @@ static void command(struct probe *p, char *line)
 	if (verb == NULL)
 		return;
 	if (strcmp(verb, "enroll") == 0 && first != NULL)
-		enroll(p, first, strcmp(rest, "noinbound") == 0);
+		enroll(p, first, rest);
 	else if (strcmp(verb, "uncapture") == 0 && first != NULL)
 		unenroll(p, first, false);
 	else if (strcmp(verb, "release") == 0 && first != NULL)

@@ -116,6 +116,30 @@ def test_a_namespace_is_enrolled_once(world):
     assert "already" in world.pa.ask(f"enroll {world.one.netns}")["why"]
 
 
+def test_replacing_an_enrollment_leaves_no_moment_uncaptured(world):
+    live, _ = connected(world.ext, world.two.ip4)
+    live_out, _ = connected(world.two, world.ext.ip4)
+    world.pa.seen()
+    leaked, stop = [], threading.Event()
+
+    def knock():
+        while not stop.is_set():
+            with contextlib.closing(world.two.connect(world.ext.ip4, PORT)) as conn:
+                if greeting(conn)[1] == conn.getsockname()[1]:
+                    leaked.append(conn)
+    knocking = threading.Thread(target=knock)
+    knocking.start()
+    for _ in range(5):
+        world.pa.enroll(world.two, "replace")
+    stop.set()
+    knocking.join()
+    assert leaked == []
+    assert echoes(live) and echoes(live_out)
+    world.pa.seen()
+    connected(world.ext, world.two.ip4)
+    assert only(world.pa.seen()).kind == "inplain"
+
+
 def test_E3_E4_E5_connections_from_before_survive(world):
     for name, (conn, _) in world.before.items():
         assert echoes(conn), name

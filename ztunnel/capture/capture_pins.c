@@ -145,27 +145,35 @@ enum err pins_remove_pod(const char *root, uint64_t cookie, char why[WHY_MAX])
 	return ERR_OK;
 }
 
-/* The mount point of a cgroup v2 whose root is visible, of a line of mountinfo. */
-static bool mountinfo_cgroup2(char *line, char path[PIN_PATH_MAX])
+/*
+ * The mount point of a cgroup v2 whose root is visible, of a line of mountinfo (proc_pid_mountinfo(5)): "36 35 98:0 root
+ * point options ... - type source options". Points into line.
+ */
+static const char *mountinfo_cgroup2(char *line)
 {
-	char *type = strstr(line, " - cgroup2 ");
-	char root[PIN_PATH_MAX];
+	bool is_cgroup2 = strstr(line, " - cgroup2 ") != NULL;
+	char *rest = line;
+	char *word[5] = {NULL};
 
-	if (type == NULL)
-		return false;
-	return sscanf(line, "%*d %*d %*s %511s %511s", root, path) == 2 && strcmp(root, "/") == 0;
+	for (size_t i = 0; i < ARRAY_LEN(word); i++)
+		word[i] = strsep(&rest, " ");
+	if (!is_cgroup2 || word[4] == NULL || strcmp(word[3], "/") != 0)
+		return NULL;
+	return word[4];
 }
 
 static int cgroup_root_mounted(void)
 {
-	char line[2048], path[PIN_PATH_MAX];
+	char line[2048];
 	FILE *f = fopen("/proc/self/mountinfo", "re");
 	int fd = -ENOENT;
 
 	if (f == NULL)
 		return -errno;
 	while (fd < 0 && fgets(line, sizeof(line), f) != NULL) {
-		if (mountinfo_cgroup2(line, path))
+		const char *path = mountinfo_cgroup2(line);
+
+		if (path != NULL)
 			fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	}
 	(void)fclose(f);

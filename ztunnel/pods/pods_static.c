@@ -9,11 +9,13 @@
 
 #include "common/base/check.h"
 #include "common/base/log.h"
+#include "common/base/mem.h"
 #include "common/io/timer.h"
 
 enum {
 	RETRY_MS = 5000, /* contract 2.6 */
 	LOOK_MS = 100,   /* how often a draining pod is looked at */
+	TEXTS = 6,       /* of a struct pod_wanted */
 };
 
 enum entry_state {
@@ -31,9 +33,10 @@ struct entry {
 	struct pods_static *owner;
 	enum entry_state state;
 	bool wanted;
-	bool again; /* wanted again while going: enrolled anew once it is gone */
-	bool tried; /* at least one attempt ended */
-	char *texts;
+	bool again;      /* wanted again while going: enrolled anew once it is gone */
+	bool tried;      /* at least one attempt ended */
+	bool superseded; /* another entry has taken over its capture: nothing of it to be released */
+	char *texts[TEXTS];
 	struct pod_wanted as;
 	struct pod *pod;
 	uint64_t drain_until_ms;
@@ -59,31 +62,19 @@ struct pods_static {
 
 /* --- texts ---------------------------------------------------------------------------------- */
 
-static bool copy_texts(struct entry *e, const struct pod_wanted *w)
+static void copy_texts(struct entry *e, const struct pod_wanted *w)
 {
 	const char *const from[] = {w->uid,          w->name, w->namespace, w->service_account,
 	                            w->trust_domain, w->netns};
 	const char **const to[] = {&e->as.uid,          &e->as.name,
 	                           &e->as.namespace,    &e->as.service_account,
 	                           &e->as.trust_domain, &e->as.netns};
-	size_t room = 0;
-	char *at;
 
-	for (size_t i = 0; i < ARRAY_LEN(from); i++)
-		room += strlen(from[i]) + 1;
-	at = malloc(room);
-	if (at == NULL)
-		return false;
-	e->texts = at;
 	for (size_t i = 0; i < ARRAY_LEN(from); i++) {
-		size_t n = strlen(from[i]) + 1;
-
-		memcpy(at, from[i], n);
-		*to[i] = at;
-		at += n;
+		e->texts[i] = mem_str(span_str(from[i]));
+		*to[i] = e->texts[i];
 	}
 	e->as.flags = w->flags;
-	return true;
 }
 
 static bool same_wish(const struct pod_wanted *a, const struct pod_wanted *b)
@@ -113,7 +104,8 @@ static struct entry *find_same(struct pods_static *ps, const struct pod_wanted *
 static void free_entry(struct entry *e)
 {
 	list_remove(&e->link);
-	free(e->texts);
+	for (size_t i = 0; i < TEXTS; i++)
+		free(e->texts[i]);
 	free(e);
 }
 
@@ -134,37 +126,92 @@ static bool netns_changed(const struct entry *e)
 	return st.st_dev != p->netns_dev || st.st_ino != p->netns_ino;
 }
 
-/* Another entry still holds the namespace: it must be released before this one enrolls it. */
-static bool netns_is_going(const struct entry *e)
+static bool same_netns(const struct entry *a, const struct entry *b)
+{
+	return a != b && strcmp(a->as.netns, b->as.netns) == 0;
+}
+
+/* Another entry is busy with the namespace: this one's turn comes after it. */
+static bool netns_is_busy(const struct entry *e)
 {
 	list_for_each (it, &e->owner->entries) {
 		const struct entry *o = entry_of(it);
 
-		if (o != e && o->state >= ENTRY_ENROLLING && strcmp(o->as.netns, e->as.netns) == 0)
+		if (same_netns(o, e) && !o->superseded && o->state != ENTRY_PENDING &&
+		    o->state != ENTRY_UP)
 			return true;
 	}
 	return false;
+}
+
+/* The entry that runs and is no longer wanted as it is; e takes over its capture without a gap. */
+static struct entry *predecessor_of(const struct entry *e)
+{
+	list_for_each (it, &e->owner->entries) {
+		struct entry *o = entry_of(it);
+
+		if (same_netns(o, e) && o->state == ENTRY_UP && !o->wanted)
+			return o;
+	}
+	return NULL;
+}
+
+static bool has_successor(const struct entry *e)
+{
+	list_for_each (it, &e->owner->entries) {
+		const struct entry *o = entry_of(it);
+
+		if (same_netns(o, e) && o->wanted && o->state <= ENTRY_ENROLLING)
+			return true;
+	}
+	return false;
+}
+
+/* Its connections finish, new ones go to someone else. */
+static void drain(struct entry *e)
+{
+	struct pods_static *ps = e->owner;
+
+	e->state = ENTRY_DRAINING;
+	e->drain_until_ms = loop_now_ms(ps->loop) + ps->opt.drain_ms;
+	timer_arm(ps->loop, &ps->look, 0);
+	ps->opt.events.pod_down(ps->opt.events.arg, e->pod);
+}
+
+/* e runs. Whoever ran in the same namespace before is only drained; of another namespace, it goes as always. */
+static void up(struct entry *e)
+{
+	struct pods_static *ps = e->owner;
+	struct entry *old = predecessor_of(e);
+
+	if (old != NULL && old->pod->enrolled.cookie == e->pod->enrolled.cookie)
+		old->superseded = true;
+	e->state = ENTRY_UP;
+	e->why[0] = '\0';
+	if (old != NULL && old->superseded)
+		pods_table_remove(&ps->table, old->pod);
+	pods_table_add(&ps->table, e->pod);
+	if (ps->stopping)
+		return;
+	ps->opt.events.pod_up(ps->opt.events.arg, e->pod);
+	if (old != NULL && old->superseded)
+		drain(old);
 }
 
 static void on_enrolled(struct op *op)
 {
 	struct entry *e = container_of(op, struct entry, enroll.op);
 	struct pods_static *ps = e->owner;
-	enum err r = e->enroll.ret_err;
+	enum err err;
 
 	e->tried = true;
 	e->state = ENTRY_PENDING;
-	if (r == ERR_OK)
-		r = pod_new(++ps->next_id, &e->as, &e->enroll.ret_pod, &e->pod);
-	if (r == ERR_OK) {
-		e->state = ENTRY_UP;
-		e->why[0] = '\0';
-		pods_table_add(&ps->table, e->pod);
-		ps->opt.events.pod_up(ps->opt.events.arg, e->pod);
+	if (e->enroll.ret_err == ERR_OK) {
+		err = pod_new(++ps->next_id, &e->as, &e->enroll.ret_pod, &e->pod);
+		CHECK(err == ERR_OK); /* its texts were looked at by check_wanted */
+		up(e);
 	} else {
-		(void)snprintf(e->why, sizeof(e->why), "%s",
-		               e->enroll.ret_why[0] != '\0' ? e->enroll.ret_why
-		                                            : err_info(r)->words);
+		(void)snprintf(e->why, sizeof(e->why), "%s", e->enroll.ret_why);
 		log_at(LOG_SCOPE_INPOD, LOG_ERROR, "pod not enrolled, will be tried again",
 		       LOG_S("uid", e->as.uid), LOG_S("netns", e->as.netns),
 		       LOG_S("reason", e->why));
@@ -176,9 +223,10 @@ static void try_enroll(struct entry *e)
 {
 	struct pods_static *ps = e->owner;
 
-	if (ps->stopping || netns_is_going(e))
+	if (ps->stopping || netns_is_busy(e))
 		return;
 	e->state = ENTRY_ENROLLING;
+	e->enroll.replace = predecessor_of(e) != NULL;
 	e->enroll.netns = e->as.netns;
 	e->enroll.flags = e->as.flags;
 	steward_enroll(ps->steward, ps->loop, &e->enroll, on_enrolled);
@@ -197,16 +245,19 @@ static void on_released(struct op *op)
 		e->again = false;
 		e->wanted = true;
 		e->state = ENTRY_PENDING;
-		try_enroll(e);
 	} else {
 		free_entry(e);
 	}
+	if (ps->stopping)
+		return;
 	ps->retry_at_ms = 0; /* whoever waited for this namespace may go on */
+	timer_arm(ps->loop, &ps->look, 0);
 }
 
 static void release(struct entry *e)
 {
 	e->state = ENTRY_RELEASING;
+	e->leave.cookie = e->pod->enrolled.cookie;
 	pod_unref(e->pod);
 	e->pod = NULL;
 	steward_release(e->owner->steward, e->owner->loop, &e->leave, on_released);
@@ -220,10 +271,19 @@ static void on_uncaptured(struct op *op)
 	if (e->leave.ret_err != ERR_OK)
 		log_at(LOG_SCOPE_INPOD, LOG_ERROR, "capture of a pod did not end",
 		       LOG_S("uid", e->as.uid), LOG_S("reason", e->leave.ret_why));
-	e->state = ENTRY_DRAINING;
-	e->drain_until_ms = loop_now_ms(ps->loop) + ps->opt.drain_ms;
 	pods_table_remove(&ps->table, e->pod);
-	ps->opt.events.pod_down(ps->opt.events.arg, e->pod);
+	drain(e);
+}
+
+/* All of its connections are over, or their time is. */
+static void drained(struct entry *e)
+{
+	if (!e->superseded) {
+		release(e);
+		return;
+	}
+	pod_unref(e->pod);
+	free_entry(e);
 }
 
 /* What this pod's state asks for next. */
@@ -235,13 +295,13 @@ static void step(struct entry *e)
 		return;
 	if (e->state == ENTRY_PENDING && !e->wanted) {
 		free_entry(e);
-	} else if (e->state == ENTRY_UP && !e->wanted) {
+	} else if (e->state == ENTRY_UP && !e->wanted && !has_successor(e)) {
 		e->state = ENTRY_UNCAPTURING;
 		e->leave.cookie = e->pod->enrolled.cookie;
 		steward_uncapture(ps->steward, ps->loop, &e->leave, on_uncaptured);
 	} else if (e->state == ENTRY_DRAINING &&
 	           (pod_is_idle(e->pod) || loop_now_ms(ps->loop) >= e->drain_until_ms)) {
-		release(e);
+		drained(e);
 	}
 }
 
@@ -249,6 +309,7 @@ static void on_look(struct timer *t)
 {
 	struct pods_static *ps = container_of(t, struct pods_static, look);
 	bool retry = loop_now_ms(ps->loop) >= ps->retry_at_ms;
+	bool draining = false;
 
 	if (ps->stopping)
 		return;
@@ -259,6 +320,7 @@ static void on_look(struct timer *t)
 			e->wanted = false;
 			e->again = true;
 		}
+		draining |= e->state == ENTRY_DRAINING;
 		if (retry && e->state == ENTRY_PENDING && e->wanted)
 			try_enroll(e);
 		else
@@ -266,7 +328,7 @@ static void on_look(struct timer *t)
 	}
 	if (retry)
 		ps->retry_at_ms = loop_now_ms(ps->loop) + RETRY_MS;
-	timer_arm(ps->loop, t, LOOK_MS);
+	timer_arm(ps->loop, t, draining ? LOOK_MS : RETRY_MS);
 }
 
 /* --- the list ----------------------------------------------------------------------------------- */
@@ -294,23 +356,27 @@ static void on_swept(struct op *op)
 	free_keep(ps);
 }
 
-static enum err start_sweep(struct pods_static *ps, const struct pod_wanted *wanted, size_t count)
+static void start_sweep(struct pods_static *ps, const struct pod_wanted *wanted, size_t count)
 {
-	ps->keep = calloc(count + 1, sizeof(*ps->keep));
-	if (ps->keep == NULL)
-		return ERR_MEMORY;
-	for (size_t i = 0; i < count; i++) {
-		ps->keep[i] = strdup(wanted[i].netns);
-		if (ps->keep[i] == NULL) {
-			free_keep(ps);
-			return ERR_MEMORY;
-		}
-		ps->keep_count++;
-	}
+	ps->keep = mem_new((count + 1) * sizeof(*ps->keep));
+	for (size_t i = 0; i < count; i++)
+		ps->keep[i] = mem_str(span_str(wanted[i].netns));
+	ps->keep_count = count;
 	ps->sweep.keep = (const char *const *)ps->keep;
 	ps->sweep.keep_count = count;
 	steward_sweep(ps->steward, ps->loop, &ps->sweep, on_swept);
-	return ERR_OK;
+}
+
+static bool texts_fit(const struct pod_wanted *w)
+{
+	const char *const texts[] = {w->uid,          w->name, w->namespace, w->service_account,
+	                             w->trust_domain, w->netns};
+
+	for (size_t i = 0; i < ARRAY_LEN(texts); i++) {
+		if (strnlen(texts[i], POD_TEXT_MAX) == POD_TEXT_MAX)
+			return false;
+	}
+	return true;
 }
 
 /* Each uid and each namespace at most once. */
@@ -329,6 +395,12 @@ static enum err check_wanted(const struct pod_wanted *wanted, size_t count, char
 			               wanted[j].name, wanted[i].name);
 			return ERR_CONFIG;
 		}
+		if (!texts_fit(&wanted[i])) {
+			(void)snprintf(why, STEWARD_WHY_MAX,
+			               "workload %.100s: a text has %d octets or more",
+			               wanted[i].name, (int)POD_TEXT_MAX);
+			return ERR_LIMIT;
+		}
 		if (wanted[i].uid[0] == '\0') {
 			(void)snprintf(why, STEWARD_WHY_MAX,
 			               "workload %.100s has a netns but no uid: give it one",
@@ -339,46 +411,42 @@ static enum err check_wanted(const struct pod_wanted *wanted, size_t count, char
 	return ERR_OK;
 }
 
-static enum err add_entry(struct pods_static *ps, const struct pod_wanted *w)
+static void add_entry(struct pods_static *ps, const struct pod_wanted *w)
 {
-	struct entry *e = calloc(1, sizeof(*e));
+	struct entry *e = mem_new(sizeof(*e));
 
-	if (e == NULL || !copy_texts(e, w)) {
-		free(e);
-		return ERR_MEMORY;
-	}
+	copy_texts(e, w);
 	e->owner = ps;
 	e->wanted = true;
 	list_init(&e->link);
 	list_push(&ps->entries, &e->link);
-	return ERR_OK;
 }
 
 enum err pods_static_apply(struct pods_static *ps, const struct pod_wanted *wanted, size_t count,
                            char why[STEWARD_WHY_MAX])
 {
-	enum err r = check_wanted(wanted, count, why);
+	enum err err = check_wanted(wanted, count, why);
 
-	if (r != ERR_OK)
-		return r;
+	if (err != ERR_OK)
+		return err;
 	list_for_each (it, &ps->entries) {
 		entry_of(it)->wanted = false;
 		entry_of(it)->again = false;
 	}
-	for (size_t i = 0; i < count && r == ERR_OK; i++) {
+	for (size_t i = 0; i < count; i++) {
 		struct entry *e = find_same(ps, &wanted[i]);
 
 		if (e != NULL)
 			e->wanted = true;
 		else
-			r = add_entry(ps, &wanted[i]);
+			add_entry(ps, &wanted[i]);
 	}
-	if (r == ERR_OK && !ps->applied)
-		r = start_sweep(ps, wanted, count);
+	if (!ps->applied)
+		start_sweep(ps, wanted, count);
 	ps->applied = true;
 	ps->retry_at_ms = 0;
 	timer_arm(ps->loop, &ps->look, 0);
-	return r;
+	return ERR_OK;
 }
 
 size_t pods_static_pending(const struct pods_static *ps, const char **ret_why)
@@ -422,10 +490,8 @@ const struct pods_table *pods_static_table(const struct pods_static *ps)
 enum err pods_static_new(struct steward *steward, struct loop *loop,
                          const struct pods_static_options *opt, struct pods_static **ret_pods)
 {
-	struct pods_static *ps = calloc(1, sizeof(*ps));
+	struct pods_static *ps = mem_new(sizeof(*ps));
 
-	if (ps == NULL)
-		return ERR_MEMORY;
 	ps->steward = steward;
 	ps->loop = loop;
 	ps->opt = *opt;
@@ -461,7 +527,7 @@ void pods_static_free(struct pods_static *ps)
 	list_for_each_safe (it, tmp, &ps->entries) {
 		struct entry *e = entry_of(it);
 
-		if (e->state == ENTRY_UP)
+		if (e->state <= ENTRY_UNCAPTURING && e->pod != NULL)
 			pods_table_remove(&ps->table, e->pod);
 		pod_unref(e->pod);
 		free_entry(e);

@@ -3,7 +3,8 @@
  * pods_static - enrollment from a list: makes the node's captured pods equal to the wanted ones. Drives.
  *
  * Control thread only. New pods are enrolled, pods no longer wanted un-enrolled (capture ends at once, the rest
- * when they are drained), a pod whose namespace was replaced under the same name is both. Each pod fails alone: it is
+ * when they are drained). A pod whose namespace was replaced under the same name is both; one that is only described in
+ * other words changes hands without a moment outside the mesh. Each pod fails alone: it is
  * pending and retried every 5 s while the others run (contract 2.6).
  */
 #ifndef ZTUNNEL_PODS_PODS_STATIC_H
@@ -40,7 +41,7 @@ struct pods_static_options {
 	uint32_t drain_ms; /* how long a pod that left may finish its connections */
 };
 
-/* steward, loop: borrowed until pods_static_free. Errs: ERR_MEMORY */
+/* steward, loop: borrowed until pods_static_free. Errs: none today */
 MUST_CHECK enum err pods_static_new(struct steward *steward, struct loop *loop,
                                     const struct pods_static_options *opt,
                                     struct pods_static **ret_pods);
@@ -48,7 +49,7 @@ MUST_CHECK enum err pods_static_new(struct steward *steward, struct loop *loop,
  * These pods, and no others, are to run. The first call also ends with a sweep of what earlier processes left.
  *
  * wanted: copied; a uid or a netns that occurs twice is refused
- * Errs:   ERR_CONFIG with text in why, ERR_LIMIT, ERR_MEMORY: the last accepted list stays in force
+ * Errs:   ERR_CONFIG, ERR_LIMIT, with text in why: the last accepted list stays in force
  */
 MUST_CHECK enum err pods_static_apply(struct pods_static *ps, const struct pod_wanted *wanted,
                                       size_t count, char why[STEWARD_WHY_MAX]);

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "common/base/check.h"
+#include "common/base/mem.h"
 
 static void destroy(struct snapshot *s)
 {
@@ -56,11 +57,7 @@ enum err pod_new(uint32_t id, const struct pod_wanted *wanted, const struct stew
 	room = 7 + strlen(wanted->uid) + strlen(wanted->name) + strlen(wanted->namespace) +
 	       strlen(wanted->service_account) + strlen(wanted->trust_domain) +
 	       strlen(wanted->netns) + strlen(identity);
-	pod = calloc(1, sizeof(*pod) + room);
-	if (pod == NULL) {
-		steward_pod_fini(&taken);
-		return ERR_MEMORY;
-	}
+	pod = mem_new(sizeof(*pod) + room);
 	at = (char *)(pod + 1);
 	snapshot_init(&pod->snapshot, destroy);
 	list_init(&pod->link);

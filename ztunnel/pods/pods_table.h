@@ -44,7 +44,7 @@ struct pod {
 /*
  * wanted:   copied
  * enrolled: taken, also on failure
- * Errs:     ERR_LIMIT a text is too long, ERR_MEMORY
+ * Errs:     ERR_LIMIT a text is too long
  */
 MUST_CHECK enum err pod_new(uint32_t id, const struct pod_wanted *wanted,
                             const struct steward_pod *enrolled, struct pod **ret_pod);

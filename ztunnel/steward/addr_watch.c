@@ -70,6 +70,17 @@ enum err addr_watch_start(struct steward *s, struct loop *loop, uint64_t cookie,
 	return ERR_OK;
 }
 
+bool addr_watch_running(const struct steward *s, uint64_t cookie)
+{
+	for (struct list *it = s->watches.next; it != &s->watches; it = it->next) {
+		const struct addr_watch *w = list_entry(it, struct addr_watch, link);
+
+		if (!w->stopping && w->cookie == cookie)
+			return true;
+	}
+	return false;
+}
+
 void addr_watch_stop(struct steward *s, uint64_t cookie)
 {
 	list_for_each (it, &s->watches) {

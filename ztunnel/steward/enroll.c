@@ -49,6 +49,7 @@ void enrolled_forget(struct enrolled *e)
 struct enrollment {
 	struct steward *s;
 	struct enrolled *e;
+	struct enrolled *replaced; /* of the same pod, until now */
 	struct steward_pod pod;
 	uint64_t cookie;
 	struct rtnl_addr addrs[RTNL_ADDRS_MAX];
@@ -84,13 +85,16 @@ static enum err ask_cookie(void *arg, char why[WHY_MAX])
 }
 
 /* Maps, and what an earlier process wrote there. */
-static enum err open_maps(struct enrollment *n, const char *netns, char why[WHY_MAX])
+static enum err open_maps(struct enrollment *n, const struct steward_enroll_req *req,
+                          char why[WHY_MAX])
 {
 	struct enrolled *e = n->e;
 	enum err err;
 
-	if (enrolled_find(n->s, n->cookie) != NULL)
-		return why_not(why, ERR_CONFIG, "netns \"%s\" is already enrolled", netns);
+	n->replaced = enrolled_find(n->s, n->cookie);
+	if (n->replaced != NULL && !req->replace)
+		return why_not(why, ERR_CONFIG, "netns \"%s\" is already enrolled, as \"%s\"",
+		               req->netns, n->replaced->state.netns);
 	err = capture_pod_open(n->s->capture, n->cookie, &e->maps, why);
 	if (err == ERR_OK)
 		err = capture_pod_load_state(&e->maps, &e->state, why);
@@ -99,7 +103,7 @@ static enum err open_maps(struct enrollment *n, const char *netns, char why[WHY_
 	e->state.netns_dev = n->pod.netns_dev;
 	e->state.netns_ino = n->pod.netns_ino;
 	e->state.by_clsact |= n->s->capture->without_tcx;
-	(void)snprintf(e->state.netns, sizeof(e->state.netns), "%s", netns);
+	(void)snprintf(e->state.netns, sizeof(e->state.netns), "%s", req->netns);
 	return ERR_OK;
 }
 
@@ -242,10 +246,10 @@ static void undo(struct enrollment *n)
 	n->e = NULL;
 }
 
-static enum err enroll_steps(struct enrollment *n, const char *netns, uint32_t flags,
+static enum err enroll_steps(struct enrollment *n, const struct steward_enroll_req *req,
                              char why[WHY_MAX])
 {
-	enum err err = open_netns(n, netns, why);
+	enum err err = open_netns(n, req->netns, why);
 	bool captured_before;
 
 	if (err == ERR_OK)
@@ -253,19 +257,18 @@ static enum err enroll_steps(struct enrollment *n, const char *netns, uint32_t f
 	if (err != ERR_OK)
 		return err;
 	captured_before = capture_pod_is_attached(n->s->capture, n->cookie);
-	err = open_maps(n, netns, why);
+	err = open_maps(n, req, why);
 	if (err != ERR_OK)
 		return err;
-	configure(n, flags);
+	configure(n, req->flags);
 	err = capture_steps(n, why);
-	if (err != ERR_OK && !captured_before) {
+	if (err != ERR_OK && !captured_before && n->replaced == NULL) {
 		undo(n);
 	}
 	return err;
 }
 
-enum err enroll_now(struct steward *s, const char *netns, uint32_t flags,
-                    struct steward_pod *ret_pod, char why[WHY_MAX])
+enum err enroll_now(struct steward *s, struct steward_enroll_req *req)
 {
 	struct enrollment *n = mem_new(sizeof(*n));
 	enum err err;
@@ -277,10 +280,12 @@ enum err enroll_now(struct steward *s, const char *netns, uint32_t flags,
 	n->e->rtnl.fd = -1;
 	n->e->maps = (struct capture_pod_maps){0, -1, -1, -1, -1, -1, false};
 	list_init(&n->e->link);
-	err = enroll_steps(n, netns, flags, why);
+	err = enroll_steps(n, req, req->ret_why);
 	if (err == ERR_OK) {
+		if (n->replaced != NULL)
+			enrolled_forget(n->replaced);
 		list_push(&s->enrolled, &n->e->link);
-		*ret_pod = n->pod;
+		req->ret_pod = n->pod;
 	} else {
 		steward_pod_fini(&n->pod);
 		if (n->e != NULL)

@@ -133,8 +133,11 @@ static enum err watch(struct steward *s, struct loop *loop, const struct steward
 {
 	struct enrolled *enrolled = enrolled_find(s, pod->cookie);
 	int fd;
-	enum err e = netns_visit(s->home, pod->netns_fd, open_watch, &fd, why);
+	enum err e;
 
+	if (addr_watch_running(s, pod->cookie))
+		return ERR_OK; /* of the enrollment this one replaced */
+	e = netns_visit(s->home, pod->netns_fd, open_watch, &fd, why);
 	if (e == ERR_OK)
 		e = addr_watch_start(s, loop, pod->cookie, fd);
 	/* what changed between the first look and the watch */
@@ -149,7 +152,7 @@ void steward_enroll(struct steward *s, struct loop *loop, struct steward_enroll_
 	char again[WHY_MAX];
 
 	req->ret_why[0] = '\0';
-	req->ret_err = enroll_now(s, req->netns, req->flags, &req->ret_pod, req->ret_why);
+	req->ret_err = enroll_now(s, req);
 	if (req->ret_err == ERR_OK) {
 		req->ret_err = watch(s, loop, &req->ret_pod, req->ret_why);
 		if (req->ret_err != ERR_OK) {

@@ -126,6 +126,7 @@ struct steward_enroll_req {
 	struct op op;
 	const char *netns; /* borrowed until done: an absolute path, or a name under /run/netns */
 	uint32_t flags;    /* STEWARD_POD_* */
+	bool replace; /* it may be enrolled already: the new listeners take over, without a gap */
 	struct steward_pod ret_pod; /* the caller's when ret_err is ERR_OK */
 	enum err ret_err;
 	char ret_why[STEWARD_WHY_MAX];
@@ -136,7 +137,7 @@ struct steward_enroll_req {
  * are not touched. A namespace which an earlier process had captured is taken over. From then on the pod's
  * addresses are followed as they change, on this loop, which must be the control thread's.
  *
- * Errs (ret_err): ERR_CONFIG no such namespace, or the node's own; ERR_SYSTEM. What was done is undone, so
+ * Errs (ret_err): ERR_CONFIG no such namespace, the node's own, or enrolled here and not to be replaced; ERR_SYSTEM. What was done is undone, so
  *       a pod is never half captured; one taken over from an earlier process stays closed instead.
  */
 void steward_enroll(struct steward *s, struct loop *loop, struct steward_enroll_req *req,

@@ -36,8 +36,7 @@ struct enrolled {
 };
 
 /* enroll.c */
-MUST_CHECK enum err enroll_now(struct steward *s, const char *netns, uint32_t flags,
-                               struct steward_pod *ret_pod, char why[WHY_MAX]);
+MUST_CHECK enum err enroll_now(struct steward *s, struct steward_enroll_req *req);
 struct enrolled *enrolled_find(struct steward *s, uint64_t cookie);
 /* The addresses changed. */
 MUST_CHECK enum err enrolled_refresh(struct steward *s, struct enrolled *e, char why[WHY_MAX]);
@@ -59,6 +58,7 @@ int upstream_open(const struct steward *s, int family);
 
 /* addr_watch.c */
 MUST_CHECK enum err addr_watch_start(struct steward *s, struct loop *loop, uint64_t cookie, int fd);
+bool addr_watch_running(const struct steward *s, uint64_t cookie);
 void addr_watch_stop(struct steward *s, uint64_t cookie);
 
 #endif
