@@ -86,7 +86,8 @@ def test_a_port_nobody_listens_on_ends_the_connection_and_is_logged(mesh):
     mark = mesh.a.ztunnel.log_size()
     with mesh.client.connect(mesh.server.ip4, 9) as conn:
         assert talk.ending(conn) in ("fin", "reset")
-    line = mesh.a.ztunnel.wait_access(mark, direction="outbound")
+    line = mesh.a.ztunnel.wait_access(mark, direction="outbound",
+                                      dst__hbone_addr=f"{mesh.server.ip4}:9")
     assert line["level"] == "error" and "503" in line["error"]
 
 
@@ -94,7 +95,7 @@ def test_a_closed_port_of_a_stranger_ends_the_connection(mesh):
     try:
         with mesh.client.connect(mesh.ext.ip4, 9) as conn:
             assert talk.ending(conn) in ("fin", "reset")
-    except ConnectionRefusedError:
+    except ConnectionError:
         pass
 
 
@@ -102,7 +103,7 @@ def test_a_closed_port_of_an_enrolled_pod_refuses_a_client_off_the_mesh(mesh):
     try:
         with mesh.ext.connect(mesh.server.ip4, 9) as conn:
             assert talk.ending(conn) in ("fin", "reset")
-    except ConnectionRefusedError:
+    except ConnectionError:
         pass
 
 
