@@ -154,21 +154,20 @@ static const struct tls_conn_owner tls_owner = {
 };
 
 void h2_conn_start(struct h2_conn *c, struct loop *loop, int fd, struct tls_session *tls,
-                   enum h2_role role, const struct h2_options *options, struct h2_events *scratch,
-                   const struct h2_conn_owner *owner, uint64_t handshake_ms)
+                   const struct h2_conn_setup *setup)
 {
 	c->session = NULL;
-	c->owner = owner;
-	c->scratch = scratch;
-	c->options = *options;
-	c->role = role;
+	c->owner = setup->owner;
+	c->scratch = setup->scratch;
+	c->options = *setup->options;
+	c->role = setup->role;
 	c->cause = ERR_OK;
 	c->closing = false;
 	c->ended = false;
 	c->starved = false;
 	timer_init(&c->tick, on_tick);
 	loop_hook_init(&c->kick, on_kick);
-	tls_conn_start(&c->tls, loop, fd, tls, &tls_owner, handshake_ms);
+	tls_conn_start(&c->tls, loop, fd, tls, &tls_owner, setup->handshake_ms);
 }
 
 void h2_conn_fini(struct h2_conn *c)

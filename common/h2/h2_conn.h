@@ -45,12 +45,18 @@ struct h2_conn {
 	struct loop_hook kick;
 };
 
-/*
- * fd and session are taken. scratch: borrowed, must outlive c. The handshake must end within handshake_ms.
- */
+/* How a connection is to be; borrowed for the start but for scratch and owner. */
+struct h2_conn_setup {
+	const struct h2_conn_owner *owner;
+	const struct h2_options *options;
+	struct h2_events *scratch; /* the worker's; must outlive the connection */
+	uint64_t handshake_ms;     /* by when TLS must be up */
+	enum h2_role role;
+};
+
+/* fd and tls are taken. */
 void h2_conn_start(struct h2_conn *c, struct loop *loop, int fd, struct tls_session *tls,
-                   enum h2_role role, const struct h2_options *options, struct h2_events *scratch,
-                   const struct h2_conn_owner *owner, uint64_t handshake_ms);
+                   const struct h2_conn_setup *setup);
 void h2_conn_fini(struct h2_conn *c); /* after landed */
 
 bool h2_conn_ready(const struct h2_conn *c);

@@ -295,6 +295,11 @@ void hbone_dial_done(struct hbone_pool *p, struct hbone_dial *d, int fd, enum er
 	struct hbone_tunnel *t = container_of(d, struct hbone_tunnel, dial);
 	struct tls_expect expect = {.identities = t->identities,
 	                            .identity_count = t->identity_count};
+	struct h2_conn_setup h2 = {.owner = &conn_owner,
+	                           .options = &p->options.h2,
+	                           .scratch = p->scratch,
+	                           .handshake_ms = p->options.handshake_ms,
+	                           .role = H2_CLIENT};
 	struct tls_session *tls = NULL;
 
 	if (cause == ERR_OK && p->stopping) {
@@ -316,8 +321,7 @@ void hbone_dial_done(struct hbone_pool *p, struct hbone_dial *d, int fd, enum er
 		return;
 	}
 	t->state = TUNNEL_HANDSHAKE;
-	h2_conn_start(&t->carrier.h2, p->loop, fd, tls, H2_CLIENT, &p->options.h2, p->scratch,
-	              &conn_owner, p->options.handshake_ms);
+	h2_conn_start(&t->carrier.h2, p->loop, fd, tls, &h2);
 }
 
 /* --- asking ------------------------------------------------------------------------------- */

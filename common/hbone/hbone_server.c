@@ -90,16 +90,20 @@ static void on_step(struct timer *t)
 }
 
 void hbone_server_start(struct hbone_server *c, struct loop *loop, int fd, struct tls_session *tls,
-                        const struct h2_options *options, struct h2_events *scratch,
-                        const struct hbone_server_owner *owner, uint64_t handshake_ms)
+                        const struct hbone_server_setup *setup)
 {
-	c->owner = owner;
+	struct h2_conn_setup h2 = {.owner = &conn_owner,
+	                           .options = setup->options,
+	                           .scratch = setup->scratch,
+	                           .handshake_ms = setup->handshake_ms,
+	                           .role = H2_SERVER};
+
+	c->owner = setup->owner;
 	c->draining = false;
 	c->final_sent = false;
 	timer_init(&c->step, on_step);
 	hbone_carrier_init(&c->carrier);
-	h2_conn_start(&c->carrier.h2, loop, fd, tls, H2_SERVER, options, scratch, &conn_owner,
-	              handshake_ms);
+	h2_conn_start(&c->carrier.h2, loop, fd, tls, &h2);
 }
 
 void hbone_server_fini(struct hbone_server *c)

@@ -40,10 +40,17 @@ struct hbone_server {
 	bool draining, final_sent;
 };
 
-/* fd and tls are taken; scratch borrowed. */
+/* How a tunnel is to be served; borrowed for the start but for scratch and owner. */
+struct hbone_server_setup {
+	const struct hbone_server_owner *owner;
+	const struct h2_options *options;
+	struct h2_events *scratch; /* the worker's; must outlive the tunnel */
+	uint64_t handshake_ms;     /* by when TLS must be up */
+};
+
+/* fd and tls are taken. */
 void hbone_server_start(struct hbone_server *c, struct loop *loop, int fd, struct tls_session *tls,
-                        const struct h2_options *options, struct h2_events *scratch,
-                        const struct hbone_server_owner *owner, uint64_t handshake_ms);
+                        const struct hbone_server_setup *setup);
 void hbone_server_fini(struct hbone_server *c); /* after landed */
 /* The verified identity at the other end; NULL before ready. */
 const char *hbone_server_peer(const struct hbone_server *c);

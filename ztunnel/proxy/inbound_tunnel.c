@@ -106,6 +106,10 @@ static void try_start(struct inbound_tunnel *t)
 	struct proxy_worker *w = t->pod->worker;
 	struct tls_config *config = proxy_worker_config(w, t->pod->pod->identity);
 	const struct tls_expect anybody = {.identity_count = 0}; /* of our trust domain */
+	struct hbone_server_setup setup = {.owner = &server_owner,
+	                                   .options = &w->options->server_h2,
+	                                   .scratch = &w->scratch,
+	                                   .handshake_ms = w->options->pool.handshake_ms};
 	struct tls_session *tls;
 
 	if (config == NULL) {
@@ -120,8 +124,7 @@ static void try_start(struct inbound_tunnel *t)
 		give_up(t, ERR_MEMORY);
 		return;
 	}
-	hbone_server_start(&t->server, w->loop, t->fd, tls, &w->options->server_h2, &w->scratch,
-	                   &server_owner, w->options->pool.handshake_ms);
+	hbone_server_start(&t->server, w->loop, t->fd, tls, &setup);
 	t->fd = -1;
 }
 
@@ -144,7 +147,9 @@ void inbound_tunnel_drain(struct pod_conn *c)
 {
 	struct inbound_tunnel *t = of_pod_conn(c);
 
-	if (t->fd < 0)
+	if (t->fd >= 0)
+		give_up(t, ERR_DRAINED);
+	else
 		hbone_server_drain(&t->server);
 }
 
