@@ -213,9 +213,11 @@ static void on_accepted(struct op *op)
 	}
 	if (op->pending)
 		return;
-	if (p->going)
+	if (p->going) {
+		loop_close(p->worker->loop, l->fd);
+		l->fd = -1;
 		look_again(p);
-	else if (op->res >= 0)
+	} else if (op->res >= 0)
 		listen_again(l);
 	else
 		timer_arm(p->worker->loop, &l->backoff, ACCEPT_BACKOFF_MS);
@@ -255,10 +257,12 @@ static void close_listener(struct pod_listener *l)
 	struct loop *loop = l->pod->worker->loop;
 
 	timer_disarm(&l->backoff);
-	loop_cancel(loop, &l->op);
-	if (l->fd >= 0)
+	if (l->op.pending) {
+		loop_cancel(loop, &l->op); /* its last done() closes */
+	} else if (l->fd >= 0) {
 		loop_close(loop, l->fd);
-	l->fd = -1;
+		l->fd = -1;
+	}
 }
 
 void pod_proxy_drain(struct pod_proxy *p)
@@ -268,20 +272,20 @@ void pod_proxy_drain(struct pod_proxy *p)
 	p->going = true;
 	for (unsigned int i = 0; i < LISTENER_KINDS; i++)
 		close_listener(&p->listeners[i]);
-	list_for_each (it, &p->tunnels)
+	list_for_each_safe (it, tmp, &p->tunnels)
 		inbound_tunnel_drain(list_entry(it, struct pod_conn, link));
 	look_again(p);
 }
 
 void pod_proxy_cut(struct pod_proxy *p, enum err cause)
 {
-	/* A cut connection stays in its list until its ops have landed, so the walk is safe. */
-	list_for_each (it, &p->conns) {
+	/* What has no op in flight leaves its list at once. Cutting a tunnel may end connections, not tunnels. */
+	list_for_each_safe (it, tmp, &p->conns) {
 		struct pod_conn *c = list_entry(it, struct pod_conn, link);
 
 		c->cut(c, cause);
 	}
-	list_for_each (it, &p->tunnels) {
+	list_for_each_safe (it, tmp, &p->tunnels) {
 		struct pod_conn *c = list_entry(it, struct pod_conn, link);
 
 		c->cut(c, cause);
