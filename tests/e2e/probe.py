@@ -50,7 +50,8 @@ class Probe:
         argv = [binary(), node.bpf_root, str(workers), guard] + (["clsact"] if clsact else [])
         self.node = node
         self.process = node.popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
-                                  bufsize=1)
+                                  bufsize=1,
+                                  env={**os.environ, "UBSAN_OPTIONS": "halt_on_error=1"})
         self.replies, self.conns = queue.Queue(), queue.Queue()
         self.failures = []
         threading.Thread(target=self._read, daemon=True).start()

@@ -23,6 +23,8 @@ import pytest
 import ztunnel
 from probe import Greeter, Probe, echoes, greeting
 
+pytestmark = pytest.mark.asan
+
 PORT = 8080
 MARK = 36  # SO_MARK
 MPTCP = 262

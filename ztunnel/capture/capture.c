@@ -19,7 +19,8 @@
 enum { LIBBPF_LINE_MAX = 512 };
 
 /* What libbpf has to say, most of all the verifier's reasons, goes to our log. */
-static int on_libbpf(enum libbpf_print_level level, const char *fmt, va_list args)
+__attribute__((format(printf, 2, 0))) static int on_libbpf(enum libbpf_print_level level,
+                                                           const char *fmt, va_list args)
 {
 	enum log_level as = level == LIBBPF_WARN ? LOG_WARN : LOG_TRACE;
 	char line[LIBBPF_LINE_MAX];

@@ -102,6 +102,12 @@ void rtnl_close(struct rtnl *r)
 /* Takes each message of an answer; false ends the reading. */
 typedef bool reply_fn(const struct nlmsghdr *m, void *arg);
 
+/* NLMSG_DATA drops const. */
+static const void *payload_of(const struct nlmsghdr *m)
+{
+	return (const uint8_t *)m + NLMSG_HDRLEN;
+}
+
 /* 0, or -errno of the kernel's answer. */
 static int reply_code(const struct nlmsghdr *m)
 {
@@ -109,7 +115,7 @@ static int reply_code(const struct nlmsghdr *m)
 
 	if (m->nlmsg_len < NLMSG_LENGTH(sizeof(code)))
 		return -EPROTO;
-	memcpy(&code, NLMSG_DATA(m), sizeof(code));
+	memcpy(&code, payload_of(m), sizeof(code));
 	return code;
 }
 
@@ -197,7 +203,7 @@ static bool on_addr(const struct nlmsghdr *m, void *arg)
 
 	if (m->nlmsg_type != RTM_NEWADDR || m->nlmsg_len < NLMSG_LENGTH(sizeof(head)))
 		return true;
-	memcpy(&head, NLMSG_DATA(m), sizeof(head));
+	memcpy(&head, payload_of(m), sizeof(head));
 	if (head.ifa_family != AF_INET && head.ifa_family != AF_INET6)
 		return true;
 	len = head.ifa_family == AF_INET ? 4 : 16;
@@ -259,7 +265,7 @@ static bool on_link(const struct nlmsghdr *m, void *arg)
 
 	if (m->nlmsg_type != RTM_NEWLINK || m->nlmsg_len < NLMSG_LENGTH(sizeof(head)))
 		return true;
-	memcpy(&head, NLMSG_DATA(m), sizeof(head));
+	memcpy(&head, payload_of(m), sizeof(head));
 	if (list->n == RTNL_LINKS_MAX)
 		return false;
 	list->v[list->n++] = (struct rtnl_link){.ifindex = (uint32_t)head.ifi_index,
@@ -342,7 +348,7 @@ static bool is_ours(const struct nlmsghdr *m)
 	const uint8_t *protocol;
 
 	if (m->nlmsg_type == RTM_NEWROUTE && m->nlmsg_len >= NLMSG_LENGTH(sizeof(struct rtmsg))) {
-		const struct rtmsg *head = NLMSG_DATA(m);
+		const struct rtmsg *head = payload_of(m);
 
 		return head->rtm_protocol == RTNL_PROTOCOL && head->rtm_type == RTN_LOCAL;
 	}
