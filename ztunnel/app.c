@@ -2,6 +2,7 @@
 #include "ztunnel/app.h"
 
 #include <errno.h>
+#include <malloc.h>
 #include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -18,9 +19,10 @@
 #include "ztunnel/app_private.h"
 
 enum {
-	TICK_MS = 100,   /* how often readiness and the drain look at the world */
-	LAND_MS = 5000,  /* after the drain's deadline: for what was cut to land */
-	PING_MS = 10000, /* contract 6.4: PING after 10 s, then every 10 s */
+	MMAP_FROM = 128 * 1024, /* glibc's own first value, made to stay */
+	TICK_MS = 100,          /* how often readiness and the drain look at the world */
+	LAND_MS = 5000,         /* after the drain's deadline: for what was cut to land */
+	PING_MS = 10000,        /* contract 6.4: PING after 10 s, then every 10 s */
 	PING_TIMEOUT_MS = 20000,
 };
 
@@ -378,7 +380,8 @@ static enum err start_basics(struct app *app, char why[STEWARD_WHY_MAX])
 
 	e = log_filter_set(s->log_filter, &bad, &bad_len);
 	if (e != ERR_OK) {
-		(void)snprintf(why, STEWARD_WHY_MAX, "RUST_LOG: \"%.*s\" is not a level or scope=level",
+		(void)snprintf(why, STEWARD_WHY_MAX,
+		               "RUST_LOG: \"%.*s\" is not a level or scope=level",
 		               (int)(bad_len < 100 ? bad_len : 100), bad);
 		return e;
 	}
@@ -393,6 +396,8 @@ static enum err start_basics(struct app *app, char why[STEWARD_WHY_MAX])
 	       LOG_S("version", build_info()->version),
 	       LOG_S("revision", build_info()->git_revision), LOG_S("crypto", tls_provider()),
 	       LOG_N("workers", s->workers));
+	/* A busy tunnel's large buffers go back to the system when it cools: glibc must not learn to keep them. */
+	(void)mallopt(M_MMAP_THRESHOLD, MMAP_FROM);
 	if (process_raise_nofile(&nofile) != ERR_OK || process_forbid_dumps() != ERR_OK)
 		log_at(LOG_SCOPE_APP, LOG_WARN, "could not set the process's limits",
 		       LOG_S("reason", strerror(errno)));

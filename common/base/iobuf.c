@@ -29,9 +29,9 @@ static const uint32_t class_cap[IOBUF_CLASSES] = {
 
 /* Free blocks a trim leaves: what the next few connections take without asking the allocator. */
 static const uint32_t class_reserve[IOBUF_CLASSES] = {
-	[IOBUF_SMALL] = 16,
-	[IOBUF_SLOT] = 16,
-	[IOBUF_LARGE] = 1,
+	[IOBUF_SMALL] = 4,
+	[IOBUF_SLOT] = 4,
+	[IOBUF_LARGE] = 0,
 };
 
 struct iobuf_pool {

@@ -17,8 +17,9 @@
 
 enum {
 	RING_ENTRIES_DEFAULT = 1024,
-	SLOTS_DEFAULT = 128,  /* 2 MiB of address space, resident once used */
-	SMALLS_DEFAULT = 256, /* 1 MiB */
+	SLOTS_DEFAULT =
+		64, /* 1 MiB of address space, resident once used; three times what one call completes */
+	SMALLS_DEFAULT = 64, /* 256 KiB */
 	REAP_BATCH = 64,
 	REAP_PASSES = 8, /* at most this many more calls a turn: others wait for its end */
 	SUBMIT_TRIES =

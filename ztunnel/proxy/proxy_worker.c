@@ -154,12 +154,25 @@ struct tls_config *proxy_worker_config(struct proxy_worker *w, const char *ident
 	               : NULL;
 }
 
+static void on_tidy(struct timer *t)
+{
+	struct proxy_worker *w = container_of(t, struct proxy_worker, tidy);
+	struct iobuf_pool *pool = loop_iobufs(w->loop);
+
+	iobuf_pool_trim(pool);
+	metrics_set(w->shard, METRIC_IOBUF_BYTES, (int64_t)iobuf_pool_bytes(pool));
+	metrics_set(w->shard, METRIC_IOBUF_BYTES_IN_USE, (int64_t)iobuf_pool_bytes_in_use(pool));
+	timer_arm(w->loop, t, PROXY_TIDY_MS);
+}
+
 static enum err init_worker(struct worker *thread, void *arg)
 {
 	struct proxy_worker *w = arg;
 
 	w->loop = worker_loop(thread);
 	metrics_add_for(w->shard, METRIC_WORKERS, METRIC_LABELS(loop_backend(w->loop)), 1);
+	timer_init(&w->tidy, on_tidy);
+	timer_arm(w->loop, &w->tidy, PROXY_TIDY_MS);
 	return ready_server_start(w->loop, &w->options->ready_at, w->options->ready,
 	                          &w->ready_server);
 }
@@ -168,6 +181,7 @@ static void on_halt(struct letter *l)
 {
 	struct errand *e = container_of(l, struct errand, letter);
 
+	timer_disarm(&e->worker->tidy);
 	http1_server_stop(e->worker->ready_server, NULL, NULL);
 	free(e);
 }

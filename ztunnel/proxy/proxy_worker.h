@@ -28,6 +28,7 @@ enum {
 	PROXY_OWN_PORTS = 3,
 	PROXY_LOCAL_WAIT_MS =
 		5000, /* how long a connection waits for its own workload or certificate (7.2) */
+	PROXY_TIDY_MS = 1000,
 	PROXY_LOCAL_LOOK_MS = 50, /* and how often it looks */
 };
 
@@ -67,6 +68,7 @@ struct proxy_worker {
 	struct rand dice;
 	struct list pods; /* struct pod_proxy */
 	struct live_table live;
+	struct timer tidy;               /* every PROXY_TIDY_MS: spare buffers go back, gauges are set */
 	bool draining;
 	_Atomic uint64_t open; /* connections and tunnels: what a drain waits for */
 };
