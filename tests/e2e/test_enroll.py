@@ -74,6 +74,8 @@ def test_enrolling_a_running_pod_leaves_its_existing_connections_alone(calm):
 
 @pytest.mark.asan
 def test_unenrolling_leaves_nothing_in_the_pod_and_nothing_pinned(calm):
+    wait_until(lambda: "0x111" not in facts(calm.plain)["rules"], CLEAN_SECONDS,
+               "what another test enrolled is drained")
     before, pins = facts(calm.plain), calm.a.ztunnel.pins()
     calm.plain.enrolled = True
     calm.lab.apply()

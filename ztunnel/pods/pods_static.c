@@ -14,7 +14,7 @@
 
 enum {
 	RETRY_MS = 5000, /* contract 2.6 */
-	LOOK_MS = 100,   /* how often a draining pod is looked at */
+	LOOK_MS = 20,    /* how often a draining pod is looked at */
 	TEXTS = 6,       /* of a struct pod_wanted */
 };
 
