@@ -15,8 +15,20 @@ static void tls_conn_fail(struct tls_conn *c, enum err cause)
 {
 	if (c->state >= TLS_CONN_ENDING)
 		return;
-	c->cause = cause;
+	if (c->cause == ERR_OK)
+		c->cause = cause;
 	c->state = TLS_CONN_ENDING;
+	loop_at_turn_end(c->loop, &c->hook);
+}
+
+/* What is queued leaves, then it is over. */
+static void start_closing(struct tls_conn *c, enum err cause)
+{
+	if (c->state >= TLS_CONN_CLOSING)
+		return;
+	c->cause = cause;
+	c->state = TLS_CONN_CLOSING;
+	timer_arm(c->loop, &c->timer, TLS_CONN_CLOSE_MS);
 	loop_at_turn_end(c->loop, &c->hook);
 }
 
@@ -26,7 +38,7 @@ void tls_conn_flush(struct tls_conn *c)
 {
 	unsigned int n = 0;
 
-	if (c->send.op.pending || c->tx.count == 0 || c->state >= TLS_CONN_ENDING)
+	if (c->send.op.pending || c->tx.count == 0 || c->state >= TLS_CONN_ENDING || c->unsendable)
 		return;
 	while (n < TLS_CONN_IOV && n < c->tx.count) {
 		struct iobuf_view v = *iobuf_queue_at(&c->tx, n);
@@ -40,7 +52,12 @@ static void on_sent(struct op *op)
 {
 	struct tls_conn *c = container_of(op, struct tls_conn, send.op);
 
-	if (op->res < 0) {
+	if ((op->res == -EPIPE || op->res == -ECONNRESET) && c->state <= TLS_CONN_OPEN) {
+		/* What it said before it went, an alert or its last bytes, is still to be read. */
+		c->unsendable = true;
+		iobuf_queue_fini(&c->tx);
+		timer_arm(c->loop, &c->timer, TLS_CONN_CLOSE_MS);
+	} else if (op->res < 0) {
 		tls_conn_fail(c, ERR_RESET);
 	} else {
 		iobuf_queue_consume(&c->tx, (size_t)op->res);
@@ -51,6 +68,10 @@ static void on_sent(struct op *op)
 
 static void queue_view(struct tls_conn *c, struct iobuf_view v)
 {
+	if (c->unsendable) {
+		iobuf_unref(v.buf);
+		return;
+	}
 	if (!iobuf_queue_push(&c->tx, v)) {
 		iobuf_unref(v.buf);
 		tls_conn_fail(c, ERR_MEMORY);
@@ -117,7 +138,8 @@ static void queue_from_session(struct tls_conn *c,
 
 static void arm_recv(struct tls_conn *c)
 {
-	if (c->recv.pending || c->state >= TLS_CONN_ENDING || c->peer_closed)
+	if (c->recv.pending || c->state >= TLS_CONN_ENDING || c->peer_closed ||
+	    timer_armed(&c->again))
 		return;
 	if (c->rx == NULL) {
 		loop_recv_small(c->loop, &c->recv, c->fd, on_received);
@@ -149,6 +171,26 @@ static bool make_room(struct tls_conn *c)
 	return true;
 }
 
+/* No buffer to receive into: again soon. */
+static void wait_for_buffer(struct tls_conn *c)
+{
+	if (c->retries >= TLS_CONN_RETRY_MAX) {
+		tls_conn_fail(c, ERR_OVERLOAD);
+		return;
+	}
+	c->retries++;
+	timer_arm(c->loop, &c->again, TLS_CONN_RETRY_MS);
+}
+
+static void on_again(struct timer *t)
+{
+	struct tls_conn *c = container_of(t, struct tls_conn, again);
+
+	if (c->state == TLS_CONN_OPEN && c->rx != NULL && !make_room(c))
+		wait_for_buffer(c);
+	tls_conn_run(c);
+}
+
 static void drop_rx(struct tls_conn *c)
 {
 	if (c->rx != NULL)
@@ -173,9 +215,8 @@ static void open_records(struct tls_conn *c)
 		if (e == ERR_OK)
 			e = tls_session_open(c->session, p, len, &opened);
 		if (e != ERR_OK) {
-			queue_from_session(c, tls_session_pending); /* the alert; best effort */
-			tls_conn_flush(c);
-			tls_conn_fail(c, e);
+			queue_from_session(c, tls_session_pending); /* the alert */
+			start_closing(c, e);
 			return;
 		}
 		c->rx_start += (uint32_t)len;
@@ -204,7 +245,7 @@ static void settle_rx(struct tls_conn *c, size_t arrived)
 		if (whole)
 			drop_rx(c);
 		else
-			tls_conn_fail(c, ERR_OVERLOAD);
+			wait_for_buffer(c);
 	}
 }
 
@@ -246,12 +287,10 @@ static void step_handshake(struct tls_conn *c)
 	buf_consume(&c->hs_in, used);
 	queue_cipher(c, buf_span(&out));
 	buf_fini(&out);
-	if (e != ERR_OK) {
-		tls_conn_flush(c); /* the alert; best effort, the kernel has room for it */
-		tls_conn_fail(c, e);
-	} else if (tls_session_established(c->session)) {
+	if (e != ERR_OK)
+		start_closing(c, e); /* behind the alert */
+	else if (tls_session_established(c->session) && c->state == TLS_CONN_HANDSHAKE)
 		enter_open(c);
-	}
 }
 
 static void receive_handshake(struct tls_conn *c, struct iobuf *b, size_t n)
@@ -281,25 +320,39 @@ static void receive_records(struct tls_conn *c, struct iobuf *provided, size_t n
 	}
 }
 
+/* The stream ended without close_notify. */
+static enum err end_cause(const struct tls_conn *c)
+{
+	if (c->unsendable)
+		return ERR_RESET;
+	return c->state == TLS_CONN_HANDSHAKE ? ERR_EOF : ERR_TLS_TRUNCATED;
+}
+
 static void on_received(struct op *op)
 {
 	struct tls_conn *c = container_of(op, struct tls_conn, recv);
 	struct iobuf *b = op->buf;
 
 	op->buf = NULL;
+	if (op->res >= 0)
+		c->retries = 0;
 	if (c->state >= TLS_CONN_CLOSING) {
 		if (b != NULL)
 			iobuf_unref(b);
-		if (op->res == 0 || (op->res < 0 && op->res != -ECANCELED))
+		if (op->res == -ENOBUFS)
+			wait_for_buffer(c);
+		else if (op->res == 0)
 			c->peer_closed = true;
+		else if (op->res < 0 && op->res != -ECANCELED)
+			tls_conn_fail(c, ERR_OK); /* it is gone; our close is as good as done */
 	} else if (op->res > 0 && c->state == TLS_CONN_HANDSHAKE) {
 		receive_handshake(c, b, (size_t)op->res);
 	} else if (op->res > 0) {
 		receive_records(c, b, (size_t)op->res);
 	} else if (op->res == -ENOBUFS) {
-		tls_conn_fail(c, ERR_OVERLOAD);
+		wait_for_buffer(c);
 	} else if (op->res == 0) {
-		tls_conn_fail(c, c->state == TLS_CONN_HANDSHAKE ? ERR_EOF : ERR_TLS_TRUNCATED);
+		tls_conn_fail(c, end_cause(c));
 	} else if (op->res != -ECANCELED) {
 		tls_conn_fail(c, ERR_RESET);
 	} else if (!c->hot) {
@@ -312,7 +365,9 @@ static void on_timer(struct timer *t)
 {
 	struct tls_conn *c = container_of(t, struct tls_conn, timer);
 
-	if (c->state == TLS_CONN_HANDSHAKE) {
+	if (c->unsendable) {
+		tls_conn_fail(c, ERR_RESET);
+	} else if (c->state == TLS_CONN_HANDSHAKE) {
 		tls_conn_fail(c, ERR_TLS_TIMEOUT);
 	} else if (c->state == TLS_CONN_CLOSING) {
 		tls_conn_fail(c, ERR_OK);
@@ -333,15 +388,24 @@ static void on_timer(struct timer *t)
 
 /* --- life --------------------------------------------------------------------------------- */
 
+static void report_end(struct tls_conn *c)
+{
+	if (c->reported)
+		return;
+	c->reported = true;
+	c->owner->ended(c, c->cause);
+}
+
 /* Past this, nothing may touch the socket: wait for the ops, then say so. */
 static void tls_conn_end(struct tls_conn *c)
 {
-	if (!c->reported) {
-		c->reported = true;
+	if (!c->landing) {
+		c->landing = true;
 		timer_disarm(&c->timer);
+		timer_disarm(&c->again);
 		loop_cancel(c->loop, &c->recv);
 		loop_cancel(c->loop, &c->send.op);
-		c->owner->ended(c, c->cause);
+		report_end(c);
 	}
 	if (c->recv.pending || c->send.op.pending)
 		return;
@@ -352,14 +416,28 @@ static void tls_conn_end(struct tls_conn *c)
 	c->owner->landed(c);
 }
 
+/* Everything is out: end our side, then wait for the peer to end its own. Of a failure the owner hears at once. */
+static void step_closing(struct tls_conn *c)
+{
+	bool out = c->tx.count == 0 && !c->send.op.pending;
+
+	if (out && !c->shut) {
+		c->shut = true;
+		loop_shutdown(c->loop, c->fd, SHUT_WR);
+	}
+	if (out || c->cause != ERR_OK)
+		report_end(c);
+	if (out && c->peer_closed)
+		tls_conn_fail(c, ERR_OK);
+}
+
 /* The one place where states move on; called when a fact changed. */
 static void tls_conn_run(struct tls_conn *c)
 {
 	if (c->state == TLS_CONN_OPEN && c->peer_closed)
 		tls_conn_fail(c, ERR_OK);
-	if (c->state == TLS_CONN_CLOSING &&
-	    ((c->tx.count == 0 && !c->send.op.pending) || c->peer_closed))
-		tls_conn_fail(c, c->cause);
+	if (c->state == TLS_CONN_CLOSING)
+		step_closing(c);
 	if (c->state == TLS_CONN_ENDING) {
 		tls_conn_end(c);
 		return;
@@ -391,6 +469,7 @@ void tls_conn_start(struct tls_conn *c, struct loop *loop, int fd, struct tls_se
 	iobuf_queue_init(&c->tx);
 	buf_init(&c->hs_in, TLS_HANDSHAKE_IN_MAX);
 	timer_init(&c->timer, on_timer);
+	timer_init(&c->again, on_again);
 	loop_hook_init(&c->hook, on_turn_end);
 	timer_arm(loop, &c->timer, handshake_ms);
 	step_handshake(c);
@@ -423,11 +502,7 @@ void tls_conn_close(struct tls_conn *c)
 		return;
 	if (c->state == TLS_CONN_OPEN)
 		queue_from_session(c, tls_session_close_notify);
-	if (c->state >= TLS_CONN_CLOSING)
-		return;
-	c->state = TLS_CONN_CLOSING;
-	timer_arm(c->loop, &c->timer, TLS_CONN_CLOSE_MS);
-	loop_at_turn_end(c->loop, &c->hook);
+	start_closing(c, ERR_OK);
 }
 
 void tls_conn_abort(struct tls_conn *c, enum err cause)

@@ -2,8 +2,9 @@
 /*
  * tls_conn - a tls_session and its socket: moves records between the two and decides nothing else.
  *
- * Life: handshake, open, closing (what is queued goes out, then close_notify), closed (every op has
- * landed and the descriptor is gone). All callbacks run from loop_turn(), never inside a call made here.
+ * Life: handshake, open, closing (what is queued goes out, then close_notify or an alert, then the peer's end is
+ * awaited, so that nothing it has not read yet is lost to a reset), closed (every op has landed and the descriptor is
+ * gone). All callbacks run from loop_turn(), never inside a call made here.
  */
 #ifndef COMMON_TLS_TLS_CONN_H
 #define COMMON_TLS_TLS_CONN_H
@@ -24,7 +25,9 @@ enum {
 	TLS_CONN_QUEUE_MAX = 1024 * 1024, /* octets sealed and unsent; more only adds latency */
 	TLS_CONN_QUEUE_LOW = 256 * 1024,  /* below this the owner is asked for more */
 	TLS_CONN_COOL_MS = 1000,  /* a hot connection this quiet gives its large buffer back */
-	TLS_CONN_CLOSE_MS = 2000, /* how long a close waits for what is queued to leave */
+	TLS_CONN_CLOSE_MS = 2000, /* how long a close waits for what is queued, and for the peer */
+	TLS_CONN_RETRY_MS = 10,   /* until a receive without a buffer is tried again */
+	TLS_CONN_RETRY_MAX = 200, /* in a row; then there is too much load, not a peak */
 };
 
 struct tls_conn;
@@ -39,7 +42,7 @@ struct tls_conn_owner {
 	void (*arrived)(struct tls_conn *c);
 	/* The send queue fell below TLS_CONN_QUEUE_LOW. */
 	void (*drained)(struct tls_conn *c);
-	/* No more bytes either way: ERR_OK after close_notify or our close, else the first cause. Once. */
+	/* Nothing comes or goes any more: ERR_OK after close_notify or our close, else the first cause. Once. */
 	void (*ended)(struct tls_conn *c, enum err cause);
 	/* Every op has landed, the descriptor is closed, tls_conn_fini may run. Once, after ended. */
 	void (*landed)(struct tls_conn *c);
@@ -48,7 +51,7 @@ struct tls_conn_owner {
 enum tls_conn_state {
 	TLS_CONN_HANDSHAKE,
 	TLS_CONN_OPEN,
-	TLS_CONN_CLOSING, /* our close: the queue and close_notify are on their way */
+	TLS_CONN_CLOSING, /* our close: the last bytes are on their way, what comes is ignored */
 	TLS_CONN_ENDING,  /* ops are being cancelled */
 	TLS_CONN_CLOSED,
 };
@@ -61,12 +64,15 @@ struct tls_conn {
 	int fd;
 	enum tls_conn_state state;
 	enum err cause;
-	bool peer_closed; /* close_notify came */
+	bool peer_closed; /* close_notify came; while closing: the end of the stream */
+	bool unsendable;  /* the peer takes no more, but may have said why: read on */
+	bool shut;        /* our side of the socket is ended */
 	bool hot;         /* receives into a large buffer */
 	bool idle_once;   /* the cooling timer saw no bytes */
 	bool reported;    /* ended() ran */
 	bool was_full;    /* the queue passed LOW since the last drained() */
-	bool flush_soon;  /* the hook is queued */
+	bool landing;     /* ops were asked to end */
+	uint8_t retries;  /* of a receive without a buffer, in a row */
 	struct op recv;
 	struct op_msg send;
 	struct iobuf *rx; /* arrived and not yet opened: [rx_start, rx_end) of it */
@@ -74,6 +80,7 @@ struct tls_conn {
 	struct iobuf_queue tx; /* sealed records */
 	struct buf hs_in;      /* handshake input not yet consumed */
 	struct timer timer;    /* handshake deadline, then cooling, then close deadline */
+	struct timer again;    /* for a buffer */
 	struct loop_hook hook;
 	struct iovec iov[TLS_CONN_IOV];
 };
