@@ -21,6 +21,7 @@
 #include "common/mesh/mesh.h"
 #include "common/telemetry/metrics.h"
 #include "ztunnel/pods/pods_table.h"
+#include "ztunnel/proxy/account_texts.h"
 #include "ztunnel/proxy/live_table.h"
 #include "ztunnel/steward/steward.h"
 
@@ -68,7 +69,8 @@ struct proxy_worker {
 	struct rand dice;
 	struct list pods; /* struct pod_proxy */
 	struct live_table live;
-	struct timer tidy;               /* every PROXY_TIDY_MS: spare buffers go back, gauges are set */
+	struct account_cache account_cache;
+	struct timer tidy; /* every PROXY_TIDY_MS: spare buffers go back, gauges are set */
 	bool draining;
 	_Atomic uint64_t open; /* connections and tunnels: what a drain waits for */
 };
