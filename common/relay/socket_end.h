@@ -19,8 +19,8 @@ enum {
 	SOCKET_BATCH = 16, /* slots of one hot read: 8 to 64 measured equal */
 	SOCKET_IOV = 64,   /* views of one send */
 	/* Behind this much unsent, pieces of large buffers are copied out, so that a slow reader pins only what it owes. */
-	SOCKET_COMPACT_FROM = 256 * 1024,
-	SOCKET_SMALL_PIECE = 2048, /* and pieces this small whenever they have to wait at all */
+	SOCKET_COMPACT_FROM = 512 * 1024,
+	SOCKET_SMALL_PIECE = 4096, /* and pieces this small whenever they have to wait at all */
 };
 
 struct socket_batch;

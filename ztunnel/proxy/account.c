@@ -1,10 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "ztunnel/proxy/account.h"
 
-#include <stdlib.h>
 #include <string.h>
 
-#include "common/base/buf.h"
 #include "common/hbone/baggage.h"
 
 /* The texts of a line, in the order they are packed. */
@@ -24,8 +22,7 @@ enum text {
 _Static_assert(TEXT_DST_CLUSTER + 1 == ACCOUNT_TEXTS, "every text has its offset");
 
 enum {
-	ACCOUNT_TEXT_LEN_MAX = 16 * 1024, /* three identities and names of Kubernetes' lengths */
-	PEER_TEXT_MAX = 254,              /* a Kubernetes name and its NUL; a longer one is cut */
+	PEER_TEXT_MAX = 254, /* a Kubernetes name and its NUL; a longer one is cut */
 };
 
 /* What a peer says of itself, as texts. */
@@ -99,59 +96,41 @@ static void label_destination(struct traffic_labels *l, const struct account_fac
 	l->destination_zone = w->locality.zone;
 }
 
-static void pack(struct account *a, struct buf *b, enum text which, const char *text)
-{
-	if (text == NULL || text[0] == '\0' || b->n + strlen(text) + 1 > ACCOUNT_TEXT_LEN_MAX)
-		return;
-	a->at[which] = (uint16_t)b->n;
-	buf_put(b, span_of(text, strlen(text) + 1));
-}
-
 static const char *first_of(const char *a, const char *b)
 {
 	return a != NULL && a[0] != '\0' ? a : b;
 }
 
-static void pack_workload(struct account *a, struct buf *b, const struct workload *w,
-                          enum text name)
+static void list_workload(const char **texts, enum text name, const struct workload *w)
 {
-	pack(a, b, name, first_of(w->name, w->canonical_name));
-	pack(a, b, name + 1, w->namespace);
-	pack(a, b, name + 3, w->cluster_id);
+	texts[name] = first_of(w->name, w->canonical_name);
+	texts[name + 1] = w->namespace;
+	texts[name + 3] = w->cluster_id;
 }
 
-static void pack_texts(struct account *a, const struct account_facts *f,
-                       const struct peer_texts *peer)
+static struct account_texts *texts_of(struct account_cache *cache, const struct account_facts *f,
+                                      const struct peer_texts *peer)
 {
-	struct buf b;
+	const char *texts[ACCOUNT_TEXTS] = {
+		[TEXT_SRC_WORKLOAD] = peer->workload,
+		[TEXT_SRC_NAMESPACE] = peer->namespace,
+		[TEXT_SRC_IDENTITY] = f->src_identity,
+		[TEXT_SRC_CLUSTER] = peer->cluster,
+		[TEXT_HBONE_ADDR] = f->hbone_addr,
+		[TEXT_SERVICE] = f->service == NULL ? NULL : f->service->hostname,
+		[TEXT_DST_IDENTITY] = f->dst_identity,
+	};
 
-	buf_init(&b, ACCOUNT_TEXT_LEN_MAX);
-	buf_put_u8(&b, 0); /* so that offset 0 means: not there */
-	if (f->src_workload != NULL) {
-		pack_workload(a, &b, f->src_workload, TEXT_SRC_WORKLOAD);
-	} else {
-		pack(a, &b, TEXT_SRC_WORKLOAD, peer->workload);
-		pack(a, &b, TEXT_SRC_NAMESPACE, peer->namespace);
-		pack(a, &b, TEXT_SRC_CLUSTER, peer->cluster);
-	}
-	pack(a, &b, TEXT_SRC_IDENTITY, f->src_identity);
-	pack(a, &b, TEXT_HBONE_ADDR, f->hbone_addr);
-	if (f->service != NULL)
-		pack(a, &b, TEXT_SERVICE, f->service->hostname);
+	if (f->src_workload != NULL)
+		list_workload(texts, TEXT_SRC_WORKLOAD, f->src_workload);
 	if (f->dst_workload != NULL)
-		pack_workload(a, &b, f->dst_workload, TEXT_DST_WORKLOAD);
-	pack(a, &b, TEXT_DST_IDENTITY, f->dst_identity);
-	a->text = malloc(b.n);
-	if (a->text != NULL && buf_status(&b) == ERR_OK)
-		memcpy(a->text, b.p, b.n);
-	else
-		memset(a->at, 0, sizeof(a->at));
-	buf_fini(&b);
+		list_workload(texts, TEXT_DST_WORKLOAD, f->dst_workload);
+	return account_texts_get(cache, texts);
 }
 
 static const char *text_of(const struct account *a, enum text which)
 {
-	return a->at[which] == 0 ? NULL : a->text + a->at[which];
+	return account_text(a->texts, which);
 }
 
 static void fill_record(const struct account *a, const struct endpoint *src,
@@ -176,8 +155,8 @@ static void fill_record(const struct account *a, const struct endpoint *src,
 	};
 }
 
-void account_open(struct account *a, struct metrics_shard *shard, const struct account_facts *f,
-                  uint64_t now_ms)
+void account_open(struct account *a, struct metrics_shard *shard, struct account_cache *cache,
+                  const struct account_facts *f, uint64_t now_ms)
 {
 	struct traffic_labels l = {
 		.reporter =
@@ -193,7 +172,7 @@ void account_open(struct account *a, struct metrics_shard *shard, const struct a
 	label_source(&l, f, &peer);
 	label_destination(&l, f);
 	a->series = metrics_traffic_open(shard, &l);
-	pack_texts(a, f, &peer);
+	a->texts = texts_of(cache, f, &peer);
 	if (log_enabled(LOG_SCOPE_ACCESS, LOG_DEBUG)) {
 		struct access_record r;
 
@@ -223,8 +202,8 @@ void account_close(struct account *a, const struct account_end *end)
 	r.cause = end->cause;
 	r.cause_words = end->words;
 	access_log_complete(&r);
-	free(a->text);
-	a->text = NULL;
+	account_texts_unref(a->texts);
+	a->texts = NULL;
 }
 
 void account_refused(struct metrics_shard *shard, enum access_direction direction,

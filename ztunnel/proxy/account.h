@@ -2,7 +2,7 @@
 /*
  * account - what one connection is counted and logged as: opened once its context is complete, closed once.
  *
- * It holds its own copies, one block of memory, so that a long-lived connection keeps no old mesh alive.
+ * It holds its own copies, shared with connections like it, so that a long-lived connection keeps no old mesh alive.
  */
 #ifndef ZTUNNEL_PROXY_ACCOUNT_H
 #define ZTUNNEL_PROXY_ACCOUNT_H
@@ -15,6 +15,7 @@
 #include "common/mesh/mesh.h"
 #include "common/telemetry/access_log.h"
 #include "common/telemetry/metrics.h"
+#include "ztunnel/proxy/account_texts.h"
 
 struct baggage;
 
@@ -30,20 +31,17 @@ struct account_facts {
 	const char *hbone_addr;                  /* CONNECT authority */
 };
 
-enum { ACCOUNT_TEXTS = 10 };
-
 struct account {
 	struct traffic_series *series;
 	uint64_t started_ms;
 	uint64_t received, sent;         /* octets client to server, server to client */
 	enum access_direction direction; /* private, as is all below */
-	uint16_t at[ACCOUNT_TEXTS];      /* offsets into text; 0: not there */
-	char *text;
+	struct account_texts *texts;     /* NULL: there was no memory for them */
 };
 
-/* Counts as opened. Never fails: without memory the line lacks its texts. */
-void account_open(struct account *a, struct metrics_shard *shard, const struct account_facts *f,
-                  uint64_t now_ms);
+/* Counts as opened. Never fails: without memory the line lacks its texts. cache: the worker's. */
+void account_open(struct account *a, struct metrics_shard *shard, struct account_cache *cache,
+                  const struct account_facts *f, uint64_t now_ms);
 void account_moved(struct account *a, bool client_to_server, size_t n);
 /* How it ended. words: more exact than cause's own, or NULL. */
 struct account_end {

@@ -264,7 +264,7 @@ static void open_account(struct inbound *in, const struct workload *self,
 			f.src_workload = NULL; /* the address means nothing on this network */
 	}
 	f.service = inbound_target_service(q, target, host);
-	account_open(&in->account, w->shard, &f, loop_now_ms(w->loop));
+	account_open(&in->account, w->shard, &w->account_cache, &f, loop_now_ms(w->loop));
 	in->accounted = true;
 	in->live.pod_uid = in->pod->pod->uid;
 	in->live.inbound = true;

@@ -165,7 +165,8 @@ static void open_account(struct outbound *o, const struct workload *self,
 		.hbone_addr = hbone ? authority : NULL,
 	};
 
-	account_open(&o->account, worker_of(o)->shard, &f, loop_now_ms(worker_of(o)->loop));
+	account_open(&o->account, worker_of(o)->shard, &worker_of(o)->account_cache, &f,
+	             loop_now_ms(worker_of(o)->loop));
 	o->accounted = true;
 	o->live.pod_uid = o->pod->pod->uid;
 	o->live.protocol = hbone ? LIVE_HBONE : LIVE_TCP;

@@ -223,5 +223,6 @@ void proxy_worker_stop(struct proxy_worker *w)
 	snapshot_unref(w->certs);
 	mesh_unref(w->mesh);
 	live_table_fini(&w->live);
+	account_cache_fini(&w->account_cache);
 	free(w);
 }
