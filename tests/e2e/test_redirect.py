@@ -56,6 +56,13 @@ def world():
         yield w
 
 
+@pytest.fixture(autouse=True)
+def unread(world):
+    """What a failed test left unread is not the next one's."""
+    world.pa.seen()
+    world.pb.seen()
+
+
 def connected(place, address, port=PORT):
     """A greeted connection and as whom the server greeted it."""
     conn = place.connect(address, port)
