@@ -207,6 +207,11 @@ class Compatibility(unittest.TestCase):
         self.assertIn("tests/ has none", self.check({"Z-7": "| Z-7 | x | - | holds |"}))
         self.assertEqual("", self.check({"Z-7": "| Z-7 | x | a_claim | holds |"}))
 
+    def test_partly_needs_tests_that_exist(self):
+        row = "| Z-7 | x | - | not yet: no peer; partly by %s |"
+        self.assertEqual("", self.check({"Z-7": row % "a_claim"}))
+        self.assertIn("'no_such'", self.check({"Z-7": row % "a_claim, no_such"}))
+
     def test_not_yet_needs_a_reason(self):
         self.assertIn("the state is", self.check({"Z-7": "| Z-7 | x | - | not yet |"}))
 
