@@ -8,6 +8,7 @@
 #include "common/codec/json_write.h"
 #include "common/daemon/args.h"
 #include "common/daemon/build_info.h"
+#include "common/daemon/mesh_file.h"
 #include "common/daemon/process.h"
 #include "common/daemon/settings.h"
 #include "common/tls/tls_config.h"
@@ -48,6 +49,7 @@ static int run(const struct args *args)
 	if (settings == NULL)
 		return status;
 	settings_report_init(&report);
+	mesh_file_check(&report.errors);
 	e = settings_read((const char *const *)environ, process_cpu_count(), settings, &report);
 	print_report(&report);
 	settings_report_fini(&report);

@@ -24,7 +24,7 @@
 
 /* The CHOICEs, in the order of their rows. */
 enum setting_ca { SETTING_CA_DEV, SETTING_CA_FILES };
-enum setting_io { SETTING_IO_AUTO, SETTING_IO_URING, SETTING_IO_EPOLL };
+enum setting_io { SETTING_IO_AUTO, SETTING_IO_URING };
 enum setting_guard { SETTING_GUARD_OFF, SETTING_GUARD_COUNT, SETTING_GUARD_ENFORCE };
 
 enum setting {
@@ -83,6 +83,8 @@ void settings_report_init(struct settings_report *r);
 void settings_report_fini(struct settings_report *r);
 
 /*
+ * Lines that stand in report->errors already count like its own: the start is refused.
+ *
  * env:          NAME=value texts up to a NULL, as environ
  * logical_cpus: of this machine
  * Errs: ERR_CONFIG: report->errors names each variable, its value and what is allowed; *ret_settings untouched
