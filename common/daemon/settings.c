@@ -145,6 +145,8 @@ static void report_malformed(struct settings_report *r, const struct setting_row
 	}
 	buf_put_str(&r->errors, ": not understood: it must be ");
 	put_allowed(&r->errors, row);
+	if (row->type == TYPE_CHOICE)
+		buf_printf(&r->errors, ". %s", row->why);
 	buf_put_u8(&r->errors, '\n');
 }
 

@@ -94,8 +94,7 @@ def test_a_setting_that_cannot_be_honoured_stops_the_start_by_name(mesh, change,
 def start_alone(mesh, **change):
     """A ztunnel in the namespace of the off-mesh host, with a changed environment."""
     env = mesh.a.ztunnel.environment()
-    env.update({"CULVERT_BPF_ROOT": mesh.a.bpf_root + "-alone",
-                "CULVERT_RUN_DIR": mesh.a.run_dir + "-alone"})
+    env.update({"CULVERT_BPF_ROOT": mesh.a.bpf_root + "-alone"})
     for name, value in change.items():
         env[name] = value
         if value is None:

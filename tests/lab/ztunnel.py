@@ -102,7 +102,6 @@ class Ztunnel:
             "CULVERT_CA_INSECURE_DEV": "true",
             "CULVERT_CA_DEV_KEY": lab.ca_path,
             "CULVERT_BPF_ROOT": node.bpf_root,
-            "CULVERT_RUN_DIR": node.run_dir,
             "CULVERT_CGROUP_ROOT": cgroup_root(),
             "ZTUNNEL_WORKER_THREADS": "1",
             "RUST_LOG": "info",

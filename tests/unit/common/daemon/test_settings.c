@@ -92,6 +92,15 @@ static void malformed_values_stop_the_start_and_are_named(void **state)
 	}
 }
 
+static void a_backend_that_is_not_there_is_refused_and_the_one_there_is_named(void **state)
+{
+	(void)state;
+	assert_int_equal(READ(MINIMUM, "CULVERT_IO=epoll"), ERR_CONFIG);
+	assert_true(told(&report.errors, "CULVERT_IO=\"epoll\""));
+	assert_true(told(&report.errors, "it must be one of auto|io_uring"));
+	assert_true(told(&report.errors, "Only io_uring is there yet"));
+}
+
 static void all_mistakes_are_told_at_once(void **state)
 {
 	(void)state;
@@ -126,12 +135,15 @@ static void what_would_weaken_security_is_refused_unless_it_changes_nothing(void
 static void what_is_not_honoured_yet_is_said(void **state)
 {
 	(void)state;
-	assert_int_equal(READ(MINIMUM, "POD_NAME=ztunnel-x", "XDS_HEADER_X-Y=z",
-	                      "ISTIO_META_DNS_CAPTURE=true", "CULVERT_TYPO=1"),
+	assert_int_equal(READ(MINIMUM, "POD_NAME=ztunnel-x", "XDS_HEADER_X-Y=z", "TRUST_DOMAIN=td",
+	                      "CULVERT_RUN_DIR=/run/x", "ISTIO_META_DNS_CAPTURE=true",
+	                      "CULVERT_TYPO=1"),
 	                 ERR_OK);
 	assert_true(told(&report.warnings, "POD_NAME is set but not yet honoured"));
 	assert_true(told(&report.warnings, "XDS_HEADER_X-Y is set but not yet honoured"));
 	assert_true(told(&report.warnings, "ISTIO_META_DNS_CAPTURE is set but not yet honoured"));
+	assert_true(told(&report.warnings, "TRUST_DOMAIN is set but not yet honoured"));
+	assert_true(told(&report.warnings, "CULVERT_RUN_DIR is set but not yet honoured"));
 	assert_true(told(&report.warnings, "CULVERT_TYPO"));
 }
 
@@ -185,13 +197,13 @@ static void values_reach_their_members(void **state)
 {
 	(void)state;
 	assert_int_equal(READ(MINIMUM, "ENABLE_ORIG_SRC=false", "LOG_FORMAT=json",
-	                      "AUTHZ_POLICY_INFO_LOGGING=true", "CULVERT_IO=epoll",
+	                      "AUTHZ_POLICY_INFO_LOGGING=true", "CULVERT_IO=io_uring",
 	                      "TERMINATION_GRACE_PERIOD_SECONDS=30", "ZTUNNEL_WORKER_THREADS=50%",
 	                      "SECRET_TTL=1h30m", "NETWORK=net-1"),
 	                 ERR_OK);
 	assert_true(s.is_set[SETTING_OF_orig_src] && !s.orig_src);
 	assert_true(s.log_json && s.authz_info);
-	assert_int_equal(s.io, SETTING_IO_EPOLL);
+	assert_int_equal(s.io, SETTING_IO_URING);
 	assert_int_equal(s.drain_grace_ms, 25000);
 	assert_int_equal(s.workers, 4);
 	assert_int_equal(s.secret_ttl_ms, 5400000);
@@ -227,6 +239,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(the_least_that_starts_has_the_contracts_defaults),
 		cmocka_unit_test(malformed_values_stop_the_start_and_are_named),
+		cmocka_unit_test(a_backend_that_is_not_there_is_refused_and_the_one_there_is_named),
 		cmocka_unit_test(all_mistakes_are_told_at_once),
 		cmocka_unit_test(what_would_weaken_security_is_refused_unless_it_changes_nothing),
 		cmocka_unit_test(what_is_not_honoured_yet_is_said),
