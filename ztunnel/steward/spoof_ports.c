@@ -42,6 +42,7 @@ void spoof_ports_fini(struct spoof_ports *sp)
 	free(sp->slots);
 	sp->slots = NULL;
 	sp->cap = sp->used = sp->live = 0;
+	sp->upper_full.known = sp->lower_full.known = false;
 }
 
 static uint64_t roll(struct spoof_ports *sp)
@@ -176,12 +177,20 @@ static uint16_t port_at(const struct spoof_ports *sp, const struct range *r, uin
 	return port >= r->first && port <= r->last ? (uint16_t)port : 0;
 }
 
+static bool is_full(const struct spoof_ports_full *f, const struct ip *client, uint16_t dst_port)
+{
+	return f->known && f->dst_port == dst_port && ip_eq(&f->client, client);
+}
+
+/* A free port of the range, or 0, which is noted in full. */
 static uint16_t pick_in(struct spoof_ports *sp, const struct range *r, const struct ip *client,
-                        uint16_t dst_port)
+                        uint16_t dst_port, struct spoof_ports_full *full)
 {
 	uint32_t count = r->pairs * 2;
 	uint32_t start;
 
+	if (is_full(full, client, dst_port))
+		return 0;
 	for (int i = 0; i < PICK_TRIES && count > 0; i++) {
 		uint16_t port = port_at(sp, r, (uint32_t)(roll(sp) % count));
 
@@ -195,6 +204,7 @@ static uint16_t pick_in(struct spoof_ports *sp, const struct range *r, const str
 		if (port != 0 && find(sp, client, port, dst_port) == NULL)
 			return port;
 	}
+	*full = (struct spoof_ports_full){.client = *client, .dst_port = dst_port, .known = true};
 	return 0;
 }
 
@@ -203,11 +213,11 @@ enum err spoof_ports_pick(struct spoof_ports *sp, const struct ip *client, uint1
 {
 	struct range upper = range_of(sp, SPOOF_PORT_FIRST, SPOOF_PORT_LAST);
 	struct range lower = range_of(sp, SPOOF_FALLBACK_FIRST, SPOOF_FALLBACK_LAST);
-	uint16_t port = pick_in(sp, &upper, client, dst_port);
+	uint16_t port = pick_in(sp, &upper, client, dst_port, &sp->upper_full);
 	enum err e;
 
 	if (port == 0)
-		port = pick_in(sp, &lower, client, dst_port);
+		port = pick_in(sp, &lower, client, dst_port, &sp->lower_full);
 	if (port == 0)
 		return ERR_OVERLOAD;
 	e = add(sp, client, port, dst_port);
@@ -223,8 +233,10 @@ void spoof_ports_release(struct spoof_ports *sp, const struct endpoint *client, 
 	if (e == NULL)
 		return;
 	e->count--;
-	if (e->count == 0)
+	if (e->count == 0) {
 		sp->live--;
+		sp->upper_full.known = sp->lower_full.known = false;
+	}
 	if (sp->live == 0)
 		spoof_ports_fini(sp); /* an idle pod holds no memory */
 }

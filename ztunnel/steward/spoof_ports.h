@@ -11,6 +11,7 @@
 #ifndef ZTUNNEL_STEWARD_SPOOF_PORTS_H
 #define ZTUNNEL_STEWARD_SPOOF_PORTS_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -29,10 +30,18 @@ enum {
 
 struct spoof_port_entry;
 
+/* A range walked whole in vain: it stays full for this client and port until something is released. */
+struct spoof_ports_full {
+	struct ip client;
+	uint16_t dst_port;
+	bool known;
+};
+
 struct spoof_ports {
 	struct spoof_port_entry *slots; /* private: open addressing */
 	size_t cap, used, live;         /* private: power of two or 0; slots not empty; entries */
 	uint64_t dice, hash_seed;       /* private */
+	struct spoof_ports_full upper_full, lower_full; /* private */
 	uint16_t worker, workers;
 };
 

@@ -131,6 +131,29 @@ static void another_client_or_destination_port_does_not_matter(void **state)
 	spoof_ports_fini(&sp);
 }
 
+static void a_range_that_was_full_hands_out_what_is_given_back(void **state)
+{
+	static uint8_t seen[65536];
+	struct endpoint c = client_at("10.0.0.1:61234"), d = client_at("10.0.0.1:12345");
+	struct spoof_ports sp;
+	uint16_t port = 0;
+
+	(void)state;
+	memset(seen, 0, sizeof(seen));
+	spoof_ports_init(&sp, 0, 1, 5);
+	(void)pick_all(&sp, &c.ip, seen);
+	assert_int_equal(spoof_ports_pick(&sp, &c.ip, APP_PORT, &port), ERR_OVERLOAD);
+	assert_int_equal(spoof_ports_pick(&sp, &c.ip, APP_PORT + 1, &port), ERR_OK);
+	spoof_ports_release(&sp, &d, APP_PORT);
+	assert_int_equal(spoof_ports_pick(&sp, &c.ip, APP_PORT, &port), ERR_OK);
+	assert_int_equal(port, d.port);
+	assert_int_equal(spoof_ports_pick(&sp, &c.ip, APP_PORT, &port), ERR_OVERLOAD);
+	spoof_ports_release(&sp, &c, APP_PORT);
+	assert_int_equal(spoof_ports_pick(&sp, &c.ip, APP_PORT, &port), ERR_OK);
+	assert_int_equal(port, c.port);
+	spoof_ports_fini(&sp);
+}
+
 static void releasing_what_is_unknown_is_harmless(void **state)
 {
 	struct endpoint c = client_at("10.0.0.1:61234");
@@ -174,7 +197,7 @@ static void a_long_random_life_agrees_with_a_bitmap(void **state)
 	(void)state;
 	memset(taken, 0, sizeof(taken));
 	spoof_ports_init(&sp, 1, 2, 11);
-	for (int i = 0; i < 200000; i++) {
+	for (int i = 0; i < 60000; i++) { /* full after less than half of them */
 		uint16_t port;
 
 		dice = dice * UINT64_C(6364136223846793005) + 1;
@@ -205,6 +228,7 @@ int main(void)
 		cmocka_unit_test(the_upper_range_is_used_up_first),
 		cmocka_unit_test(a_clients_own_port_is_avoided_while_it_lives),
 		cmocka_unit_test(another_client_or_destination_port_does_not_matter),
+		cmocka_unit_test(a_range_that_was_full_hands_out_what_is_given_back),
 		cmocka_unit_test(releasing_what_is_unknown_is_harmless),
 		cmocka_unit_test(an_idle_table_holds_no_memory),
 		cmocka_unit_test(a_long_random_life_agrees_with_a_bitmap),
