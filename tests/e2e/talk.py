@@ -140,6 +140,18 @@ def ending(conn, timeout=15):
         return "open"
 
 
+def refused(place, address, port, say=b""):
+    """Whether a connection is refused, or ended without a byte in answer."""
+    try:
+        with place.connect(address, port) as conn:
+            if say:
+                conn.sendall(say)
+            conn.settimeout(15)
+            return conn.recv(1) == b""
+    except ConnectionError:
+        return True
+
+
 def stays_silent(conn, seconds):
     """Whether nothing, not even an end, arrives for a while."""
     return not select.select([conn], [], [], seconds)[0]

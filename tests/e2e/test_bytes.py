@@ -9,6 +9,7 @@ import time
 import pytest
 
 import talk
+from ztunnel import wait_until
 
 PORT = 8080
 SILENT_SECONDS = 10
@@ -103,3 +104,16 @@ def test_a_reader_that_pauses_holds_back_the_sender_and_memory_stays_bounded(mes
             assert got.hexdigest() == held["hash"].hexdigest(), "what had waited arrived changed"
             pulled.set()
         assert server.peers == [mesh.client.ip4]
+
+
+@pytest.mark.asan
+def test_after_all_that_nothing_is_open_and_both_ends_stop_without_a_deadline(mesh):
+    """Last in this file: it stops the ztunnels of the module."""
+    nodes = (mesh.a, mesh.b)
+    wait_until(lambda: all(n.ztunnel.metrics().total("culvert_hbone_streams_open") == 0
+                           for n in nodes), 20, "every stream is closed")
+    marks = [n.ztunnel.log_size() for n in nodes]
+    mesh.lab.stop_ztunnels()
+    for node, mark in zip(nodes, marks):
+        assert node.ztunnel.process.returncode == 0
+        assert "deadline passed" not in node.ztunnel.log_text(mark)

@@ -69,9 +69,10 @@ def test_while_draining_no_new_connection_begins(calm, side):
 def test_at_the_deadline_what_is_left_is_closed_and_logged(calm):
     zt = calm.b.ztunnel
     mark = zt.log_size()
-    with talk.Server(calm.server, PORT, talk.hold):
+    with talk.Server(calm.server, PORT, talk.echo):
         with calm.client.connect(calm.server.ip4, PORT) as conn:
             conn.sendall(b"x")
+            talk.read_exactly(conn, 1)
             zt.process.send_signal(signal.SIGTERM)
             assert talk.ending(conn, timeout=30) in ("fin", "reset")
     assert zt.process.wait(30) == 0
