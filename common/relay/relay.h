@@ -3,7 +3,7 @@
  * relay - two ends, each feeding the other: bytes, half-close, reset, back-pressure.
  *
  * Each direction ends by itself; the relay ends when both have, or when one end breaks: the other then sees a
- * reset, never a clean end (contract 6.7, and decision 0007 where we are stricter than it).
+ * reset, never a clean end (contract 6.7, and decision 0008 where we are stricter than it).
  */
 #ifndef COMMON_RELAY_RELAY_H
 #define COMMON_RELAY_RELAY_H
