@@ -36,3 +36,11 @@ int64_t clock_wall_us(void)
 
 	return (int64_t)t.tv_sec * 1000000 + t.tv_nsec / 1000;
 }
+
+uint64_t clock_thread_ns(void)
+{
+	struct timespec ts;
+
+	CHECK(clock_gettime(CLOCK_THREAD_CPUTIME_ID, &ts) == 0);
+	return (uint64_t)ts.tv_sec * 1000000000 + (uint64_t)ts.tv_nsec;
+}

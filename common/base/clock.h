@@ -10,6 +10,8 @@
 
 uint64_t clock_mono_ns(void);
 uint64_t clock_mono_ms(void);
+/* Processor time of the calling thread: what else runs on the machine does not count. */
+uint64_t clock_thread_ns(void);
 /* Since 1970 UTC. */
 int64_t clock_wall_s(void);
 int64_t clock_wall_us(void);

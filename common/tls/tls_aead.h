@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * tls_aead - AES-GCM in place under one expanded key: libipsec-mb where the CPU and the build have it,
- * wolfCrypt elsewhere. Pure.
+ * tls_aead - AES-GCM in place under one expanded key, by whichever library is the fastest on this CPU: wolfCrypt,
+ * libipsec-mb (AVX-512) or libgcrypt (VAES with AVX2). Tried out once at the start; each must first agree with
+ * wolfCrypt. Pure but for that.
  */
 #ifndef COMMON_TLS_TLS_AEAD_H
 #define COMMON_TLS_TLS_AEAD_H
@@ -19,9 +20,14 @@ enum {
 	TLS_AEAD_TAG = 16,
 };
 
-enum tls_aead_provider { TLS_AEAD_WOLFCRYPT, TLS_AEAD_IPSEC_MB };
+enum tls_aead_provider {
+	TLS_AEAD_WOLFCRYPT,
+	TLS_AEAD_IPSEC_MB,
+	TLS_AEAD_GCRYPT,
+	TLS_AEAD_PROVIDERS, /* how many */
+};
 
-/* Once, before threads start; chooses the fastest provider that works here. */
+/* Once, before threads start; chooses the fastest provider that works here. About a millisecond. */
 void tls_aead_global_init(void);
 void tls_aead_global_fini(void);
 enum tls_aead_provider tls_aead_best(void);

@@ -373,7 +373,11 @@ void tls_global_fini(void)
 
 const char *tls_provider(void)
 {
-	return tls_aead_best() == TLS_AEAD_IPSEC_MB ? "wolfSSL " LIBWOLFSSL_VERSION_STRING
-	                                              " + ipsec-mb"
-	                                            : "wolfSSL " LIBWOLFSSL_VERSION_STRING;
+	static const char *const texts[TLS_AEAD_PROVIDERS] = {
+		[TLS_AEAD_WOLFCRYPT] = "wolfSSL " LIBWOLFSSL_VERSION_STRING,
+		[TLS_AEAD_IPSEC_MB] = "wolfSSL " LIBWOLFSSL_VERSION_STRING " + ipsec-mb",
+		[TLS_AEAD_GCRYPT] = "wolfSSL " LIBWOLFSSL_VERSION_STRING " + libgcrypt",
+	};
+
+	return texts[tls_aead_best()];
 }

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* How fast one core seals TLS records, by AEAD provider and size. Orientation only: run it twice. */
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -14,7 +15,7 @@ static double gigabytes_per_second(struct tls_aead *a, size_t n)
 	static uint8_t p[16384 + TLS_AEAD_TAG];
 	static const uint8_t head[5] = {23, 3, 3, 64, 17};
 	uint8_t nonce[TLS_AEAD_NONCE] = {0};
-	const uint64_t start = clock_mono_ns();
+	const uint64_t start = clock_thread_ns();
 	uint64_t rounds = 0, now;
 
 	do {
@@ -22,7 +23,7 @@ static double gigabytes_per_second(struct tls_aead *a, size_t n)
 			memcpy(nonce, &rounds, sizeof(rounds));
 			tls_aead_seal(a, nonce, span_of(head, sizeof(head)), p, n);
 		}
-		now = clock_mono_ns();
+		now = clock_thread_ns();
 	} while (now - start < RUN_NS);
 	return (double)rounds * (double)n / (double)(now - start);
 }
@@ -34,7 +35,7 @@ int main(void)
 
 	tls_aead_global_init();
 	printf("%-16s %-8s %8s %10s\n", "provider", "key", "octets", "seal GB/s");
-	for (int provider = TLS_AEAD_WOLFCRYPT; provider <= TLS_AEAD_IPSEC_MB; provider++) {
+	for (int provider = TLS_AEAD_WOLFCRYPT; provider < TLS_AEAD_PROVIDERS; provider++) {
 		for (size_t bits = 128; bits <= 256; bits += 128) {
 			struct tls_aead *a = tls_aead_new((enum tls_aead_provider)provider,
 			                                  span_of(key, bits / 8));

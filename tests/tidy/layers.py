@@ -52,6 +52,7 @@ THIRD_PARTY = {
     r"yaml\.h": ["common/mesh"],
     r"jansson\.h": ["common/codec"],
     r"(intel-ipsec-mb\.h|ipsec-mb\.h)": ["common/tls"],
+    r"gcrypt\.h": ["common/tls"],
     r"zlib\.h": ["common/admin", "common/telemetry", "common/codec"],
     r"cmocka\.h": [],
     r"protobuf-c/": ["common/proto"],
