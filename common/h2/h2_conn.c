@@ -55,6 +55,8 @@ static void emit(struct h2_conn *c)
 	c->starved = e == ERR_MEMORY;
 	if (c->starved)
 		timer_arm(c->tls.loop, &c->tick, STARVED_RETRY_MS);
+	else if (e != ERR_OK && c->cause == ERR_OK)
+		c->cause = e; /* the caller closes, behind the GOAWAY */
 	tls_conn_flush(&c->tls);
 	dispatch(c, NULL);
 }
@@ -66,7 +68,7 @@ static void on_kick(struct loop_hook *h)
 	if (c->ended)
 		return;
 	emit(c);
-	if (c->cause != ERR_OK || c->closing)
+	if (c->cause != ERR_OK || (c->closing && !h2_session_wants_send(c->session)))
 		tls_conn_close(&c->tls);
 }
 
@@ -78,12 +80,18 @@ static void on_tick(struct timer *t)
 
 	if (c->ended)
 		return;
+	if (c->closing && loop_now_ms(c->tls.loop) >= c->close_at_ms) {
+		tls_conn_close(&c->tls);
+		return;
+	}
 	e = h2_session_tick(c->session, loop_now_ms(c->tls.loop), &next_ms);
 	if (e != ERR_OK) {
 		tls_conn_abort(&c->tls, e);
 		return;
 	}
-	if (next_ms > 0)
+	if (c->closing)
+		next_ms = c->close_at_ms - loop_now_ms(c->tls.loop);
+	if (next_ms != UINT64_MAX)
 		timer_arm(c->tls.loop, t, next_ms);
 	h2_conn_kick(c);
 }
@@ -204,6 +212,8 @@ void h2_conn_close(struct h2_conn *c, uint32_t code)
 	}
 	h2_session_goaway(c->session, code);
 	c->closing = true;
+	c->close_at_ms = loop_now_ms(c->tls.loop) + TLS_CONN_CLOSE_MS;
+	timer_arm(c->tls.loop, &c->tick, TLS_CONN_CLOSE_MS);
 	h2_conn_kick(c);
 }
 

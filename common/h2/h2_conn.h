@@ -37,8 +37,9 @@ struct h2_conn {
 	struct h2_events *scratch; /* the worker's, shared by all its connections */
 	struct h2_options options;
 	enum h2_role role;
-	enum err cause; /* of an HTTP/2 failure, told to the peer before the close */
-	bool closing;   /* our orderly end: close when the output is out */
+	enum err cause;       /* of an HTTP/2 failure, told to the peer before the close */
+	bool closing;         /* our orderly end: close when the output is out */
+	uint64_t close_at_ms; /* or then */
 	bool ended;
 	bool starved; /* no buffer was to be had: retry at the timer */
 	struct timer tick;

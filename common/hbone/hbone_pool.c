@@ -10,6 +10,7 @@
 #include "common/hbone/hbone_msg.h"
 
 enum {
+	CALL_MOVES_MAX = 3, /* tunnels an ask may lose before it was sent */
 	/* Octets of a key: two addresses, a port and identities of at most SPIFFE_ID_MAX each would be far more than
 	 * any real service has; what does not fit is refused. */
 	HBONE_KEY_LEN_MAX = 32 * 1024,
@@ -48,6 +49,7 @@ struct hbone_tunnel {
 };
 
 static const struct h2_conn_owner conn_owner;
+static void move_waiting(struct hbone_tunnel *t, enum err otherwise);
 static const struct hbone_stream_owner call_stream_owner;
 
 /* --- keys --------------------------------------------------------------------------------- */
@@ -154,7 +156,7 @@ static void gone(struct hbone_tunnel *t)
 		loop_at_turn_end(p->loop, &p->hook);
 }
 
-/* The tunnel takes no more streams; those waiting for one hear why. */
+/* The tunnel takes no more streams. Who waited for it to open hears why; who came later asks another. */
 static void tunnel_over(struct hbone_tunnel *t, enum err cause)
 {
 	if (t->state == TUNNEL_ENDED)
@@ -162,10 +164,17 @@ static void tunnel_over(struct hbone_tunnel *t, enum err cause)
 	t->state = TUNNEL_ENDED;
 	withdraw(t);
 	if (t->reported_open)
+		move_waiting(t, cause == ERR_OK ? ERR_EOF : cause);
+	if (t->reported_open)
 		t->pool->owner->closed(t->pool, cause);
 	else
 		t->pool->owner->opened(t->pool, cause == ERR_OK ? ERR_EOF : cause, 0);
 	fail_waiting(t, cause == ERR_OK ? ERR_EOF : cause);
+}
+
+static bool can_open(const struct hbone_tunnel *t)
+{
+	return h2_conn_ready(&t->carrier.h2) && h2_session_can_open(t->carrier.h2.session);
 }
 
 static bool has_room(const struct hbone_tunnel *t)
@@ -174,7 +183,7 @@ static bool has_room(const struct hbone_tunnel *t)
 		return false;
 	if (t->carrier.count + t->waiting_count >= t->pool->options.streams_max)
 		return false;
-	return t->state != TUNNEL_OPEN || h2_session_can_open(t->carrier.h2.session);
+	return t->state != TUNNEL_OPEN || can_open(t);
 }
 
 /*
@@ -194,6 +203,7 @@ static void on_idle(struct timer *timer)
 
 	if (t->state != TUNNEL_OPEN)
 		return;
+	busy |= h2_session_streams(t->carrier.h2.session) > 0; /* ends that have not left */
 	if (busy || (!t->goaway && unused_ms < t->pool->options.idle_ms)) {
 		arm_idle(t);
 		return;
@@ -225,8 +235,10 @@ static void open_stream(struct hbone_tunnel *t, struct hbone_call *a)
 
 static void serve_waiting(struct hbone_tunnel *t)
 {
-	while (t->state == TUNNEL_OPEN && !list_empty(&t->waiting))
+	while (t->state == TUNNEL_OPEN && !list_empty(&t->waiting) && can_open(t))
 		open_stream(t, list_entry(t->waiting.next, struct hbone_call, link));
+	if (t->state == TUNNEL_OPEN)
+		move_waiting(t, ERR_H2_STREAM_REFUSED); /* more than the peer allows */
 }
 
 /* --- HTTP/2 connection events -------------------------------------------------------------- */
@@ -258,7 +270,7 @@ static void on_event(struct h2_conn *c, const struct h2_event *ev, struct iobuf 
 	if (ev->kind == H2_EV_GOAWAY) {
 		t->goaway = true;
 		withdraw(t);
-		fail_waiting(t, ERR_H2_GOAWAY);
+		move_waiting(t, ERR_H2_GOAWAY);
 		arm_idle(t);
 	} else if (ev->kind == H2_EV_REQUEST) {
 		h2_head_free(ev->head); /* nghttp2 refuses requests to a client; never comes */
@@ -326,8 +338,9 @@ void hbone_dial_done(struct hbone_pool *p, struct hbone_dial *d, int fd, enum er
 
 /* --- asking ------------------------------------------------------------------------------- */
 
+/* k: its identities are read from key, in which they are packed. */
 static struct hbone_tunnel *new_tunnel(struct hbone_pool *p, const struct hbone_key *k,
-                                       struct buf *key)
+                                       struct span key)
 {
 	struct hbone_tunnel *t = calloc(1, sizeof(*t));
 	struct map_node *older;
@@ -335,10 +348,10 @@ static struct hbone_tunnel *new_tunnel(struct hbone_pool *p, const struct hbone_
 	if (t == NULL)
 		return NULL;
 	t->pool = p;
-	t->key = malloc(key->n);
-	t->key_len = key->n;
+	t->key = malloc(key.n);
+	t->key_len = key.n;
 	if (t->key != NULL)
-		memcpy(t->key, key->p, key->n);
+		memcpy(t->key, key.p, key.n);
 	if (t->key == NULL || !unpack_identities(t, k->identity_count)) {
 		free(t->key);
 		free(t);
@@ -367,6 +380,41 @@ static struct hbone_tunnel *find_tunnel(struct hbone_pool *p, struct span key)
 	while (t != NULL && !has_room(t))
 		t = t->older;
 	return t;
+}
+
+static void wait_on(struct hbone_call *a, struct hbone_tunnel *t)
+{
+	a->tunnel = t;
+	list_push(&t->waiting, &a->link);
+	t->waiting_count++;
+	if (t->state == TUNNEL_OPEN)
+		loop_at_turn_end(t->pool->loop, &a->hook);
+}
+
+/* Asks that were not sent yet go to another tunnel for the same key; one that was moved too often hears why. */
+static void move_waiting(struct hbone_tunnel *t, enum err otherwise)
+{
+	struct hbone_key k = {
+		.config = t->config, .to = t->dial.to, .identity_count = t->identity_count};
+	struct span key = span_of(t->key, t->key_len);
+
+	while (!list_empty(&t->waiting)) {
+		struct hbone_call *a = list_entry(t->waiting.next, struct hbone_call, link);
+		struct hbone_tunnel *next = NULL;
+
+		if (!t->pool->stopping && a->moves++ < CALL_MOVES_MAX) {
+			next = find_tunnel(t->pool, key);
+			if (next == NULL)
+				next = new_tunnel(t->pool, &k, key);
+		}
+		if (next == NULL) {
+			answer(a, otherwise);
+			continue;
+		}
+		list_remove(&a->link);
+		t->waiting_count--;
+		wait_on(a, next);
+	}
 }
 
 /* Answers that are known at once are given at the end of the turn, never inside the call. */
@@ -406,18 +454,15 @@ void hbone_call_start(struct hbone_call *a, struct hbone_pool *p, const struct h
 		if (pack_key(key, &packed)) {
 			t = find_tunnel(p, buf_span(&packed));
 			if (t == NULL)
-				t = new_tunnel(p, key, &packed);
+				t = new_tunnel(p, key, buf_span(&packed));
 		}
 		buf_fini(&packed);
 		if (t == NULL)
 			a->cause = ERR_MEMORY;
 	}
-	if (t != NULL) {
-		a->tunnel = t;
-		list_push(&t->waiting, &a->link);
-		t->waiting_count++;
-	}
-	if (t == NULL || t->state == TUNNEL_OPEN)
+	if (t != NULL)
+		wait_on(a, t);
+	else
 		loop_at_turn_end(p->loop, &a->hook);
 }
 

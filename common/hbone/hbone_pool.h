@@ -4,7 +4,8 @@
  * address, next hop), and the CONNECT streams opened on them. Contract 6.5.
  *
  * Creation is single-flight per key: askers that fit wait for the tunnel being made, and all of them hear its
- * failure. A tunnel below its stream limit is used again.
+ * failure. A tunnel below its stream limit is used again. What was sent is never sent again; an ask that was not sent
+ * when its tunnel turned out full or going away is another tunnel's.
  */
 #ifndef COMMON_HBONE_HBONE_POOL_H
 #define COMMON_HBONE_HBONE_POOL_H
@@ -108,6 +109,7 @@ struct hbone_call {
 	struct list link;
 	struct timer deadline;
 	enum err cause;
+	uint8_t moves; /* from one tunnel to another, unsent */
 	bool answered;
 	struct loop_hook hook;
 };

@@ -34,10 +34,10 @@ static void take_request(struct hbone_server *s, const struct h2_event *ev)
 	h2_head_free(ev->head);
 }
 
-/* Drained: the last stream is over and the peer was told the last id. */
+/* Drained: the last stream is over, its end has left, and the peer was told the last id. */
 static void close_if_drained(struct hbone_server *s)
 {
-	if (s->final_sent && s->carrier.count == 0)
+	if (s->final_sent && h2_session_streams(s->carrier.h2.session) == 0)
 		h2_conn_close(&s->carrier.h2, err_info(ERR_OK)->h2_code);
 }
 
@@ -177,5 +177,8 @@ void hbone_server_close(struct hbone_server *c, enum err cause)
 		hbone_stream_reset(s, err_info(cause)->h2_code);
 		owner->broken(s, cause);
 	}
-	h2_conn_close(&c->carrier.h2, err_info(cause)->h2_code);
+	if (c->carrier.h2.session == NULL)
+		h2_conn_abort(&c->carrier.h2, cause); /* there is no HTTP/2 yet to say it in */
+	else
+		h2_conn_close(&c->carrier.h2, err_info(cause)->h2_code);
 }

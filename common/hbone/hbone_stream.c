@@ -58,12 +58,29 @@ static enum err cause_of_reset(uint32_t code)
 	                                                        : ERR_H2_STREAM_RESET;
 }
 
+/* From the youngest, which is nearly always meant; ids ascend. */
+static struct hbone_stream *find_stream(const struct hbone_carrier *c, int32_t id)
+{
+	for (struct list *it = c->streams.prev; it != &c->streams; it = it->prev) {
+		struct hbone_stream *s = list_entry(it, struct hbone_stream, link);
+
+		if (s->id <= id)
+			return s->id == id ? s : NULL;
+	}
+	return NULL;
+}
+
 void hbone_carrier_event(struct hbone_carrier *c, const struct h2_event *ev, struct iobuf *buf)
 {
 	struct hbone_stream *s = ev->user;
 
-	/* Forgotten by us, perhaps while an earlier event of this batch was told; freed only when the turn ends. */
-	if (s == NULL || s->carrier != c) {
+	/*
+	 * The event tells who had the stream when its bytes were read. An earlier event of the batch may have made
+	 * somebody take it, hand it on or forget it; memory is freed only when the turn ends.
+	 */
+	if (s == NULL || s->carrier != c)
+		s = find_stream(c, ev->stream_id);
+	if (s == NULL) {
 		if (ev->kind == H2_EV_DATA)
 			h2_session_consumed_conn(c->h2.session, ev->data.n);
 		if (ev->kind == H2_EV_RESPONSE)
@@ -108,9 +125,13 @@ void hbone_carrier_ended(struct hbone_carrier *c, enum err cause)
 void hbone_stream_attach(struct hbone_stream *s, struct hbone_carrier *c, int32_t id,
                          const struct hbone_stream_owner *owner)
 {
+	struct list *before = &c->streams;
+
 	*s = (struct hbone_stream){.carrier = c, .owner = owner, .id = id};
-	list_init(&s->link);
-	list_push(&c->streams, &s->link);
+	while (before->prev != &c->streams &&
+	       list_entry(before->prev, struct hbone_stream, link)->id > id)
+		before = before->prev;
+	list_push(before, &s->link);
 	c->count++;
 	h2_session_set_user(c->h2.session, id, s);
 }
@@ -125,8 +146,8 @@ void hbone_stream_move(struct hbone_stream *from, struct hbone_stream *to,
 	list_init(&to->link);
 	if (c == NULL)
 		return;
+	list_push(&from->link, &to->link); /* in its place */
 	list_remove(&from->link);
-	list_push(&c->streams, &to->link);
 	from->carrier = NULL;
 	h2_session_set_user(c->h2.session, to->id, to);
 }

@@ -24,7 +24,7 @@ enum {
 
 struct hbone_carrier {
 	struct h2_conn h2;
-	struct list streams; /* private */
+	struct list streams; /* private: by id */
 	unsigned int count;  /* streams on it */
 	size_t held, owed;   /* private: octets not taken yet; of those, window not returned yet */
 };
