@@ -39,8 +39,7 @@ int64_t clock_wall_us(void)
 
 uint64_t clock_thread_ns(void)
 {
-	struct timespec ts;
+	struct timespec t = now_of(CLOCK_THREAD_CPUTIME_ID);
 
-	CHECK(clock_gettime(CLOCK_THREAD_CPUTIME_ID, &ts) == 0);
-	return (uint64_t)ts.tv_sec * 1000000000 + (uint64_t)ts.tv_nsec;
+	return (uint64_t)t.tv_sec * 1000000000U + (uint64_t)t.tv_nsec;
 }

@@ -71,12 +71,14 @@ static enum err parse_host(struct span host, struct http_authority *a)
 	return ERR_OK;
 }
 
-/* "[v6]": an IPv4 address does not belong into brackets, but a mapped one is written as IPv6. */
+/* "[v6]": an IPv4 address does not belong into brackets, not as a mapped one either: it would be a second name for it. */
 static enum err parse_bracketed(struct span inner, struct http_authority *a)
 {
 	if (memchr(inner.p, ':', inner.n) == NULL)
 		return ERR_PARSE;
-	return ip_parse(inner, &a->ip);
+	if (ip_parse(inner, &a->ip) != ERR_OK || a->ip.family != IP_V6)
+		return ERR_PARSE;
+	return ERR_OK;
 }
 
 enum err http_authority_parse(struct span text, struct http_authority *ret_authority)

@@ -3,7 +3,7 @@
  * http_authority - host and port of a CONNECT request, by a strict grammar. Pure. RFC 3986 3.2 cut down to what
  * contract 6.1 allows: a.b.c.d:port, [v6]:port, name:port. The port is never left out.
  *
- * Refused: userinfo, zones, octal, hex or short IPv4, a trailing dot, port 0, signs and leading zeros.
+ * Refused: userinfo, zones, octal, hex, short or IPv4-mapped IPv4, a trailing dot, port 0, signs and leading zeros.
  */
 #ifndef COMMON_HTTP_HTTP_AUTHORITY_H
 #define COMMON_HTTP_HTTP_AUTHORITY_H
@@ -24,7 +24,7 @@ enum {
 
 struct http_authority {
 	bool is_name;
-	struct ip ip;                 /* of an IP; an IPv4-mapped one is IPv4 */
+	struct ip ip;                 /* of an IP */
 	char host[HTTP_HOST_MAX + 1]; /* of a name, lower-case; else "" */
 	uint16_t port;
 };
