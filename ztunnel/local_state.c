@@ -36,7 +36,7 @@ static enum err read_state(struct local_state *s, const char *text, struct mesh 
 	enum err e;
 
 	buf_init(&messages, MESSAGES_MAX);
-	if (s->path != NULL)
+	if (text == NULL)
 		e = mesh_yaml_load(s->path, &messages, ret_mesh);
 	else
 		e = mesh_yaml_parse(span_str(text), "LOCAL_XDS", &messages, ret_mesh);
@@ -101,24 +101,30 @@ static void on_look(struct timer *t)
 	timer_arm(s->loop, t, LOCAL_STATE_LOOK_MS);
 }
 
+/* Charts set variables to nothing when they have no value for them. */
+static bool is_given(const char *text)
+{
+	return text != NULL && text[0] != '\0';
+}
+
 enum err local_state_start(struct local_state *s, struct loop *loop, struct metrics_shard *shard,
                            const char *path, const char *text, struct mesh **ret_mesh)
 {
 	s->loop = loop;
 	s->shard = shard;
-	s->path = path;
+	s->path = is_given(path) ? path : NULL;
 	memset(&s->seen, 0, sizeof(s->seen));
 	timer_init(&s->look, on_look);
-	if (path == NULL && text == NULL) {
+	if (!is_given(path) && !is_given(text)) {
 		*ret_mesh = mesh_new("");
 		mesh_seal(*ret_mesh);
 		return ERR_OK;
 	}
-	if (path != NULL) {
+	if (s->path != NULL) {
 		remember(s);
 		timer_arm(loop, &s->look, LOCAL_STATE_LOOK_MS);
 	}
-	return read_state(s, text, ret_mesh);
+	return read_state(s, s->path == NULL ? text : NULL, ret_mesh);
 }
 
 void local_state_stop(struct local_state *s)

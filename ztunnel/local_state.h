@@ -29,7 +29,7 @@ struct local_state {
 };
 
 /*
- * Read path, or text, or (both NULL) the empty mesh, and watch path from now on. Errors are logged, line by line.
+ * Read path, or text, or (both NULL or empty) the empty mesh, and watch path from now on. Errors are logged, line by line.
  * Errs: ERR_CONFIG, ERR_LIMIT, ERR_SYSTEM: the first state must be good
  */
 MUST_CHECK enum err local_state_start(struct local_state *s, struct loop *loop,
