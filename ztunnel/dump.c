@@ -33,6 +33,8 @@ static void write_config(void *arg, struct json_write *w)
 	settings_json(app->settings, app->args->text, w);
 }
 
+enum { PEM_LEN_MAX = 256 * 1024 }; /* a chain in base64, amply */
+
 /* --- certificates ----------------------------------------------------------------------------- */
 
 static void write_time(struct json_write *w, const char *key, int64_t seconds)
@@ -50,7 +52,7 @@ static void write_cert(struct json_write *w, const struct tls_cert_facts *f)
 {
 	struct buf b;
 
-	buf_init(&b, 256 * 1024);
+	buf_init(&b, PEM_LEN_MAX);
 	base64_encode(f->pem, &b);
 	json_object_open(w);
 	json_key(w, "pem");

@@ -99,11 +99,12 @@ static void forget_in(const struct capture_table *t, int fd, size_t key_len, siz
 	uint8_t *keys = mem_new(key_len * (keys_max + 1));
 	size_t n = 0, seen = 0;
 	const uint8_t *prev = NULL;
-	uint8_t *cur = keys + key_len * keys_max, *next = keys;
+	uint8_t *cur = keys + key_len * keys_max;
 
 	/* next key goes behind those kept; cur remembers where the walk is */
 	while (n < keys_max && seen++ < 2 * keys_max) {
-		next = keys + n * key_len;
+		uint8_t *next = keys + n * key_len;
+
 		if (bpf_map_get_next_key(fd, prev, next) != 0)
 			break;
 		memcpy(cur, next, key_len);

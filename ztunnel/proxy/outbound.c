@@ -333,10 +333,10 @@ static enum outbound_state outbound_drain(struct outbound *o)
 		relay_abort(&o->relay, o->cause);
 		if (!o->relay_done)
 			return OUTBOUND_DRAIN;
-	} else if (o->setup->dialing) {
+	} else if (o->setup != NULL && o->setup->dialing) {
 		pod_dial_cancel(&o->setup->dial);
 		return OUTBOUND_DRAIN;
-	} else if (o->setup->calling) {
+	} else if (o->setup != NULL && o->setup->calling) {
 		hbone_call_cancel(&o->setup->call);
 		o->setup->calling = false;
 	}
