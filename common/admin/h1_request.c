@@ -73,7 +73,7 @@ static unsigned int parse_version(struct span text, struct h1_request *r)
 static unsigned int parse_request_line(struct span line, struct h1_request *r)
 {
 	struct span method = str_split(&line, ' ');
-	struct span target = line.p != NULL ? str_split(&line, ' ') : line;
+	struct span target = str_split(&line, ' ');
 	struct span path;
 
 	if (!is_token(method) || !is_visible(target) || line.p == NULL)

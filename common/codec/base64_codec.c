@@ -4,7 +4,8 @@
 void base64_encode(struct span in, struct buf *out)
 {
 	static const char digits[] =
-		"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+		"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/=";
+	enum { PADDING = 64 };
 
 	for (size_t i = 0; i < in.n; i += 3) {
 		size_t n = in.n - i < 3 ? in.n - i : 3;
@@ -15,8 +16,8 @@ void base64_encode(struct span in, struct buf *out)
 		v |= n > 2 ? in.p[i + 2] : 0;
 		four[0] = digits[v >> 18];
 		four[1] = digits[(v >> 12) & 63];
-		four[2] = n > 1 ? digits[(v >> 6) & 63] : '=';
-		four[3] = n > 2 ? digits[v & 63] : '=';
+		four[2] = digits[n > 1 ? (v >> 6) & 63 : PADDING];
+		four[3] = digits[n > 2 ? v & 63 : PADDING];
 		buf_put(out, span_of(four, sizeof(four)));
 	}
 }

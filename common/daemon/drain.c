@@ -39,7 +39,7 @@ uint64_t drain_grace_ms(const struct drain_settings *s)
 	if (s->termination_deadline_ms >= 0)
 		return (uint64_t)s->termination_deadline_ms;
 	if (n < 0)
-		return DEFAULT_S * 1000;
+		return (uint64_t)DEFAULT_S * 1000;
 	n = n > SHORT_S ? n - MARGIN_S : n - SHORT_MARGIN_S;
 	return (uint64_t)(n > LEAST_S ? n : LEAST_S) * 1000;
 }

@@ -67,7 +67,7 @@ static enum err milli_parse(struct span text, uint32_t max, uint64_t *ret_milli)
 	if ((whole.n > 0 || !has_point) && str_parse_u64(whole, max, &milli) != ERR_OK)
 		return ERR_PARSE;
 	milli *= MILLI;
-	for (size_t i = 0; i < rest.n; i++) {
+	for (size_t i = 0; has_point && i < rest.n; i++) {
 		if (rest.p[i] < '0' || rest.p[i] > '9')
 			return ERR_PARSE;
 		milli += (uint64_t)(rest.p[i] - '0') * unit;
@@ -84,7 +84,7 @@ enum err worker_wish_parse(struct span text, struct worker_wish *ret_wish)
 
 	if (text.n > 0 && text.p[text.n - 1] == '%') {
 		if (milli_parse(span_of(text.p, text.n - 1), PERCENT_MAX, &v) != ERR_OK || v == 0 ||
-		    v > PERCENT_MAX * MILLI)
+		    v > (uint64_t)PERCENT_MAX * MILLI)
 			return ERR_PARSE;
 		*ret_wish =
 			(struct worker_wish){.kind = WORKERS_PERCENT, .percent_milli = (uint32_t)v};

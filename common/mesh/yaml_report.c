@@ -113,6 +113,11 @@ static unsigned int min3(unsigned int a, unsigned int b, unsigned int c)
 	return m < c ? m : c;
 }
 
+static bool same_letter(uint8_t a, uint8_t b)
+{
+	return tolower(a) == tolower(b);
+}
+
 /* Levenshtein's distance without regard to case; both at most NEAREST_LEN_MAX. */
 static unsigned int distance(struct span a, struct span b)
 {
@@ -125,7 +130,7 @@ static unsigned int distance(struct span a, struct span b)
 
 		row[0] = i;
 		for (unsigned int j = 1; j <= b.n; j++) {
-			bool same = tolower(a.p[i - 1]) == tolower(b.p[j - 1]);
+			bool same = same_letter(a.p[i - 1], b.p[j - 1]);
 			unsigned int cost = diagonal + (same ? 0 : 1);
 
 			diagonal = row[j];

@@ -24,45 +24,46 @@ static const char *cause_text(const struct access_record *r)
 	return r->cause_words != NULL ? r->cause_words : err_info(r->cause)->words;
 }
 
-void access_line_opened(const struct access_record *r, struct access_line *l)
+void access_line_opened(const struct access_record *r, struct access_line *ret_line)
 {
-	l->count = 0;
-	line_push(l, LOG_A("src.addr", endpoint_format(&r->src, l->src)));
-	line_push(l, LOG_S("src.workload", r->src_workload));
-	line_push(l, LOG_S("src.namespace", r->src_namespace));
-	line_push(l, LOG_S("src.identity", r->src_identity));
-	line_push(l, LOG_S("src.cluster", r->src_cluster));
-	line_push(l, LOG_A("dst.addr", endpoint_format(&r->dst, l->dst)));
-	line_push(l, LOG_A("dst.hbone_addr", r->dst_hbone_addr));
-	line_push(l, LOG_S("dst.service", r->dst_service));
-	line_push(l, LOG_S("dst.workload", r->dst_workload));
-	line_push(l, LOG_S("dst.namespace", r->dst_namespace));
-	line_push(l, LOG_S("dst.identity", r->dst_identity));
-	line_push(l, LOG_S("dst.cluster", r->dst_cluster));
-	line_push(l, LOG_S("direction", direction_text(r)));
+	ret_line->count = 0;
+	line_push(ret_line, LOG_A("src.addr", endpoint_format(&r->src, ret_line->src)));
+	line_push(ret_line, LOG_S("src.workload", r->src_workload));
+	line_push(ret_line, LOG_S("src.namespace", r->src_namespace));
+	line_push(ret_line, LOG_S("src.identity", r->src_identity));
+	line_push(ret_line, LOG_S("src.cluster", r->src_cluster));
+	line_push(ret_line, LOG_A("dst.addr", endpoint_format(&r->dst, ret_line->dst)));
+	line_push(ret_line, LOG_A("dst.hbone_addr", r->dst_hbone_addr));
+	line_push(ret_line, LOG_S("dst.service", r->dst_service));
+	line_push(ret_line, LOG_S("dst.workload", r->dst_workload));
+	line_push(ret_line, LOG_S("dst.namespace", r->dst_namespace));
+	line_push(ret_line, LOG_S("dst.identity", r->dst_identity));
+	line_push(ret_line, LOG_S("dst.cluster", r->dst_cluster));
+	line_push(ret_line, LOG_S("direction", direction_text(r)));
 }
 
-void access_line_complete(const struct access_record *r, struct access_line *l)
+void access_line_complete(const struct access_record *r, struct access_line *ret_line)
 {
 	/* What the local workload sent: it is the client of what goes out, the server of what comes in. */
 	bool client = r->direction == ACCESS_OUTBOUND;
 
-	access_line_opened(r, l);
-	line_push(l, LOG_N("bytes_sent", client ? r->received_bytes : r->sent_bytes));
-	line_push(l, LOG_N("bytes_recv", client ? r->sent_bytes : r->received_bytes));
-	(void)snprintf(l->duration, sizeof(l->duration), "%" PRIu64 "ms", r->duration_ms);
-	line_push(l, LOG_S("duration", l->duration));
+	access_line_opened(r, ret_line);
+	line_push(ret_line, LOG_N("bytes_sent", client ? r->received_bytes : r->sent_bytes));
+	line_push(ret_line, LOG_N("bytes_recv", client ? r->sent_bytes : r->received_bytes));
+	(void)snprintf(ret_line->duration, sizeof(ret_line->duration), "%" PRIu64 "ms",
+	               r->duration_ms);
+	line_push(ret_line, LOG_S("duration", ret_line->duration));
 	if (r->cause != ERR_OK)
-		line_push(l, LOG_S("error", cause_text(r)));
+		line_push(ret_line, LOG_S("error", cause_text(r)));
 }
 
-void access_line_failed(const struct access_record *r, struct access_line *l)
+void access_line_failed(const struct access_record *r, struct access_line *ret_line)
 {
-	l->count = 0;
-	line_push(l, LOG_A("src.addr", endpoint_format(&r->src, l->src)));
-	line_push(l, LOG_A("dst.addr", endpoint_format(&r->dst, l->dst)));
-	line_push(l, LOG_S("direction", direction_text(r)));
-	line_push(l, LOG_S("error", cause_text(r)));
+	ret_line->count = 0;
+	line_push(ret_line, LOG_A("src.addr", endpoint_format(&r->src, ret_line->src)));
+	line_push(ret_line, LOG_A("dst.addr", endpoint_format(&r->dst, ret_line->dst)));
+	line_push(ret_line, LOG_S("direction", direction_text(r)));
+	line_push(ret_line, LOG_S("error", cause_text(r)));
 }
 
 void access_log_opened(const struct access_record *r)

@@ -85,23 +85,30 @@ struct metrics {
 
 /* ---- keys ---- */
 
-/* The length of the UTF-8 character at s, 0 when there is none. RFC 3629. */
+/* The rows of RFC 3629 section 4: what the first octet may be, and the second after it. */
+static const struct {
+	uint8_t first_min, first_max, second_min, second_max, len;
+} utf8_rows[] = {
+	{0x00, 0x7f, 0x00, 0x00, 1}, {0xc2, 0xdf, 0x80, 0xbf, 2}, {0xe0, 0xe0, 0xa0, 0xbf, 3},
+	{0xe1, 0xec, 0x80, 0xbf, 3}, {0xed, 0xed, 0x80, 0x9f, 3}, {0xee, 0xef, 0x80, 0xbf, 3},
+	{0xf0, 0xf0, 0x90, 0xbf, 4}, {0xf1, 0xf3, 0x80, 0xbf, 4}, {0xf4, 0xf4, 0x80, 0x8f, 4},
+};
+
+/* The length of the UTF-8 character at s, which a NUL ends; 0 when there is none. RFC 3629. */
 static size_t utf8_len(const uint8_t *s)
 {
-	size_t n = s[0] < 0x80   ? 1
-	           : s[0] < 0xc2 ? 0
-	           : s[0] < 0xe0 ? 2
-	           : s[0] < 0xf0 ? 3
-	           : s[0] < 0xf5 ? 4
-	                         : 0;
+	size_t row = 0, n;
 
-	for (size_t i = 1; i < n; i++)
+	while (row < ARRAY_LEN(utf8_rows) && s[0] > utf8_rows[row].first_max)
+		row++;
+	if (row == ARRAY_LEN(utf8_rows) || s[0] < utf8_rows[row].first_min)
+		return 0;
+	n = utf8_rows[row].len;
+	if (n > 1 && (s[1] < utf8_rows[row].second_min || s[1] > utf8_rows[row].second_max))
+		return 0;
+	for (size_t i = 2; i < n; i++)
 		if ((s[i] & 0xc0) != 0x80)
 			return 0;
-	if (n == 3 && ((s[0] == 0xe0 && s[1] < 0xa0) || (s[0] == 0xed && s[1] > 0x9f)))
-		return 0;
-	if (n == 4 && ((s[0] == 0xf0 && s[1] < 0x90) || (s[0] == 0xf4 && s[1] > 0x8f)))
-		return 0;
 	return n;
 }
 
