@@ -38,8 +38,9 @@ class Server:
                 return
             conn.settimeout(60)
             self.peers.append(apps.plain_address(peer))
-            self.conns.append(conn)
-            threading.Thread(target=self._run, args=(conn,), daemon=True).start()
+            thread = threading.Thread(target=self._run, args=(conn,), daemon=True)
+            self.conns.append((conn, thread))
+            thread.start()
 
     def _run(self, conn):
         with contextlib.suppress(OSError):
@@ -48,8 +49,13 @@ class Server:
     def close(self):
         with contextlib.suppress(OSError):
             self.socket.shutdown(socket.SHUT_RDWR)
+        self.thread.join(5)
         self.socket.close()
-        for conn in self.conns:
+        for conn, _ in self.conns:
+            with contextlib.suppress(OSError):
+                conn.shutdown(socket.SHUT_RDWR)
+        for conn, thread in self.conns:
+            thread.join(0.2)  # closed under its reader, the number may already be another socket
             conn.close()
 
     def __enter__(self):
