@@ -290,6 +290,25 @@ static void begin_drain(void *arg)
 		proxy_worker_drain(app->workers[i]);
 }
 
+static void count_down(void *arg)
+{
+	unsigned int *left = arg;
+
+	(*left)--;
+}
+
+/* The host's ports are free for a successor from here on (contract 12.3). */
+static void stop_servers(struct app *app)
+{
+	for (size_t i = 0; i < ARRAY_LEN(app->servers); i++) {
+		if (app->servers[i] == NULL)
+			continue;
+		app->servers_left++;
+		http1_server_stop(app->servers[i], count_down, &app->servers_left);
+		app->servers[i] = NULL;
+	}
+}
+
 /* Past the deadline whatever is left is cut, and given a moment to land. */
 static void step_drain(struct app *app)
 {
@@ -299,6 +318,7 @@ static void step_drain(struct app *app)
 
 	if (before == DRAIN_RUNNING)
 		return;
+	stop_servers(app); /* not in begin_drain: /quitquitquit still has its answer to send */
 	if (drain_step(&app->drain, now, open) != DRAIN_DONE)
 		return;
 	if (before != DRAIN_DONE && open > 0) {
@@ -449,13 +469,6 @@ static enum err start_all(struct app *app, const char **ret_what, char why[STEWA
 
 /* --- the way down, in reverse; each part may be missing -------------------------------------------- */
 
-static void count_down(void *arg)
-{
-	unsigned int *left = arg;
-
-	(*left)--;
-}
-
 /* Turn the control loop until what was asked to stop has stopped, or a while has passed. */
 static void turn_until(struct app *app, bool (*stopped)(const struct app *))
 {
@@ -480,12 +493,7 @@ static void stop_parts(struct app *app)
 {
 	timer_disarm(&app->tick);
 	local_state_stop(&app->state);
-	for (size_t i = 0; i < ARRAY_LEN(app->servers); i++) {
-		if (app->servers[i] == NULL)
-			continue;
-		app->servers_left++;
-		http1_server_stop(app->servers[i], count_down, &app->servers_left);
-	}
+	stop_servers(app);
 	if (app->pods != NULL)
 		pods_static_stop(app->pods);
 	if (app->certs != NULL)

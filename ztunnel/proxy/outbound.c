@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "ztunnel/proxy/outbound.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -42,6 +43,7 @@ struct outbound {
 	struct pod_proxy *pod;
 	enum outbound_state state;
 	enum err cause;
+	uint16_t status; /* of a CONNECT that was refused */
 	bool accounted, reached, related, relay_done;
 	int fd; /* the application's, until the relay has it */
 	struct outbound_setup *setup;
@@ -286,6 +288,7 @@ static void on_answered(struct hbone_call *c, enum err cause)
 	struct outbound *o = container_of(c, struct outbound_setup, call)->owner;
 
 	o->setup->calling = false;
+	o->status = c->status;
 	if (cause == ERR_OK)
 		hbone_stream_move(&c->stream, &o->tunnel.stream, &stream_owner);
 	o->reached = cause == ERR_OK;
@@ -360,13 +363,22 @@ static void free_outbound(struct loop_retired *r)
 static void outbound_done(struct outbound *o)
 {
 	struct proxy_worker *w = worker_of(o);
+	struct account_end end = {
+		.src = o->live.src,
+		.dst = o->live.actual_dst,
+		.cause = o->cause,
+		.now_ms = loop_now_ms(w->loop),
+	};
+	char words[32];
 
+	if (o->cause == ERR_HBONE_STATUS) {
+		(void)snprintf(words, sizeof(words), "http status: %u",
+		               o->status); /* contract 6.3 */
+		end.words = words;
+	}
 	if (o->accounted) {
 		live_remove(&w->live, &o->live);
-		account_close(&o->account, &(struct account_end){.src = o->live.src,
-		                                                 .dst = o->live.actual_dst,
-		                                                 .cause = o->cause,
-		                                                 .now_ms = loop_now_ms(w->loop)});
+		account_close(&o->account, &end);
 	} else {
 		account_refused(w->shard, ACCESS_OUTBOUND, &o->live.src, &o->live.original_dst,
 		                o->cause, NULL);

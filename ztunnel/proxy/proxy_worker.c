@@ -93,11 +93,20 @@ void proxy_worker_pod_down(struct proxy_worker *w, struct pod *pod)
 	post(e, on_pod_down);
 }
 
+/* Whoever takes over binds the same port. */
+static void stop_ready(struct proxy_worker *w)
+{
+	if (w->ready_server != NULL)
+		http1_server_stop(w->ready_server, NULL, NULL);
+	w->ready_server = NULL;
+}
+
 static void on_drain(struct letter *l)
 {
 	struct errand *e = container_of(l, struct errand, letter);
 
 	e->worker->draining = true;
+	stop_ready(e->worker);
 	list_for_each (it, &e->worker->pods)
 		pod_proxy_drain(list_entry(it, struct pod_proxy, link));
 	free(e);
@@ -182,7 +191,7 @@ static void on_halt(struct letter *l)
 	struct errand *e = container_of(l, struct errand, letter);
 
 	timer_disarm(&e->worker->tidy);
-	http1_server_stop(e->worker->ready_server, NULL, NULL);
+	stop_ready(e->worker);
 	free(e);
 }
 
