@@ -269,7 +269,7 @@ def main():
     lab_room.end_on_signals()
     if "culvert" in options.variants:
         ztunnel.binary()
-    with lab_room.Lab() as lab:
+    with lab_room.Lab(ztunnel_env={"ZTUNNEL_WORKER_THREADS": "1"}) as lab:
         lab_room.ensure_bpffs()
         bench = Bench(options, lab)
         bench.run()

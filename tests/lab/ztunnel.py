@@ -103,7 +103,7 @@ class Ztunnel:
             "CULVERT_CA_DEV_KEY": lab.ca_path,
             "CULVERT_BPF_ROOT": node.bpf_root,
             "CULVERT_CGROUP_ROOT": cgroup_root(),
-            "ZTUNNEL_WORKER_THREADS": "1",
+            "ZTUNNEL_WORKER_THREADS": "2",  # so that what workers share is exercised
             "RUST_LOG": "info",
             "TERMINATION_GRACE_PERIOD_SECONDS": "15",
         })
