@@ -8,6 +8,7 @@
 #include <sys/socket.h>
 
 #include "common/base/check.h"
+#include "common/io/timer.h"
 
 /* What a hot read or a send lends to the kernel; exists only meanwhile. */
 struct socket_batch {
@@ -16,6 +17,12 @@ struct socket_batch {
 	unsigned int count; /* views lent by a send */
 	struct iobuf *slots[SOCKET_BATCH];
 	struct iovec iov[SOCKET_IOV];
+};
+
+/* Exists only while it runs. */
+struct socket_wait {
+	struct timer timer;
+	struct socket_end *socket;
 };
 
 static void on_quiet_read(struct op *op);
@@ -29,6 +36,15 @@ static void break_off(struct socket_end *s, enum err cause)
 		return;
 	s->broken = true;
 	relay_on_broken(&s->end, cause);
+}
+
+static void stop_waiting(struct socket_end *s)
+{
+	if (s->wait == NULL)
+		return;
+	timer_disarm(&s->wait->timer);
+	free(s->wait);
+	s->wait = NULL;
 }
 
 /* Only from completions and the hook: closing is over when no op is in flight. */
@@ -52,6 +68,40 @@ static void read_quiet(struct socket_end *s)
 {
 	if (s->reading && !s->eof && !s->recv.pending && s->rx == NULL && !s->closing)
 		loop_recv_slot(s->loop, &s->recv, s->fd, on_quiet_read);
+}
+
+static void on_waited(struct timer *t)
+{
+	struct socket_end *s = container_of(t, struct socket_wait, timer)->socket;
+
+	stop_waiting(s);
+	if (s->reading)
+		read_quiet(s);
+	else if (!s->eof && !s->recv.pending && s->rx == NULL && !s->closing)
+		loop_poll(s->loop, &s->recv, s->fd, 0, on_watched);
+}
+
+static bool wait_for(struct socket_end *s, uint64_t ms)
+{
+	if (s->wait == NULL) {
+		s->wait = malloc(sizeof(*s->wait));
+		if (s->wait == NULL)
+			return false;
+		s->wait->socket = s;
+		timer_init(&s->wait->timer, on_waited);
+	}
+	timer_arm(s->loop, &s->wait->timer, ms);
+	return true;
+}
+
+/* Read on; held back, nothing is read, but a reset must not go unseen for ever. */
+static void read_or_watch(struct socket_end *s)
+{
+	if (s->reading)
+		read_quiet(s);
+	else
+		(void)wait_for(s,
+		               SOCKET_WATCH_MS); /* without memory it is seen when it reads again */
 }
 
 static void batch_free_slots(struct socket_batch *b)
@@ -104,7 +154,10 @@ static void saw_read_error(struct socket_end *s, int32_t res)
 {
 	if (res == -ECANCELED)
 		return;
-	break_off(s, res == -ENOBUFS ? ERR_OVERLOAD : ERR_RESET);
+	if (res == -ENOBUFS && s->retries < SOCKET_RETRY_MAX && wait_for(s, SOCKET_RETRY_MS))
+		s->retries++;
+	else
+		break_off(s, res == -ENOBUFS ? ERR_OVERLOAD : ERR_RESET);
 }
 
 static void on_quiet_read(struct op *op)
@@ -121,10 +174,11 @@ static void on_quiet_read(struct op *op)
 		struct iobuf_view v = {.buf = b, .p = b->mem + IOBUF_HEAD, .len = (uint32_t)res};
 
 		s->reading = relay_on_data(&s->end, v);
+		s->retries = 0;
 		if (s->reading && res == IOBUF_SLOT_LEN)
 			read_hot(s);
 		else
-			read_quiet(s);
+			read_or_watch(s);
 	} else if (res == 0) {
 		saw_eof(s);
 	} else {
@@ -167,7 +221,7 @@ static void on_hot_read(struct op *op)
 	if (res > 0 && s->reading && full)
 		read_hot(s);
 	else if (res > 0 || res == -EAGAIN)
-		read_quiet(s);
+		read_or_watch(s);
 	else if (res == 0)
 		saw_eof(s);
 	else
@@ -175,13 +229,15 @@ static void on_hot_read(struct op *op)
 	land(s);
 }
 
-/* After the FIN: only an error matters; a plain hang-up is our own half-close meeting theirs. */
+/* After the FIN, or held back: only an error matters; a plain hang-up is our own half-close meeting theirs. */
 static void on_watched(struct op *op)
 {
 	struct socket_end *s = container_of(op, struct socket_end, recv);
 
 	if (op->res > 0 && (op->res & POLLERR) != 0)
 		break_off(s, ERR_RESET);
+	else
+		read_quiet(s); /* if that is wanted again */
 	land(s);
 }
 
@@ -196,7 +252,8 @@ static void write_more(struct socket_end *s)
 		return;
 	b = malloc(sizeof(*b));
 	if (b == NULL) {
-		loop_at_turn_end(s->loop, &s->hook); /* tries again with every fact that arrives */
+		s->overflow = true;
+		loop_at_turn_end(s->loop, &s->hook);
 		return;
 	}
 	memset(&b->msg, 0, sizeof(b->msg));
@@ -314,10 +371,14 @@ static void socket_resume(struct relay_end *e)
 {
 	struct socket_end *s = container_of(e, struct socket_end, end);
 
-	if (s->eof || s->broken)
+	if (s->eof || s->broken || s->closing)
 		return;
 	s->reading = true;
-	read_quiet(s);
+	stop_waiting(s);
+	if (s->recv.pending)
+		loop_cancel(s->loop, &s->recv); /* it watches; then it reads */
+	else
+		read_quiet(s);
 }
 
 static void socket_taken(struct relay_end *e, size_t n)
@@ -332,6 +393,7 @@ static void socket_close(struct relay_end *e, enum err cause)
 
 	s->closing = true;
 	s->reset_on_close = cause != ERR_OK;
+	stop_waiting(s);
 	loop_cancel(s->loop, &s->recv);
 	if (s->rx != NULL)
 		loop_cancel(s->loop, &s->rx->msg.op);

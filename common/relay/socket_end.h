@@ -23,21 +23,31 @@ enum {
 	SOCKET_SMALL_PIECE = 4096, /* and pieces this small whenever they have to wait at all */
 };
 
+enum {
+	SOCKET_RETRY_MS = 10,   /* until a read without a buffer is tried again */
+	SOCKET_RETRY_MAX = 200, /* in a row; then there is too much load, not a peak */
+	/* Held back for so long, a socket is watched for a reset; most are not held back a tenth as long. */
+	SOCKET_WATCH_MS = 200,
+};
+
 struct socket_batch;
+struct socket_wait;
 
 struct socket_end {
 	struct relay_end end;
 	struct loop *loop; /* private, as is all below */
 	int fd;
 	struct op recv;
-	struct socket_batch *rx; /* a hot read in flight */
-	struct socket_batch *tx; /* a send in flight */
+	struct socket_batch *rx;  /* a hot read in flight */
+	struct socket_batch *tx;  /* a send in flight */
+	struct socket_wait *wait; /* for a buffer, or held back */
 	struct iobuf_queue out;
-	bool reading;   /* wanted: not paused, not ended */
-	bool eof;       /* the peer's FIN came */
-	bool finishing; /* half-close behind the queue */
-	bool finished;  /* done */
-	bool broken;    /* reported */
+	uint8_t retries; /* of a read without a buffer, in a row */
+	bool reading;    /* wanted: not paused, not ended */
+	bool eof;        /* the peer's FIN came */
+	bool finishing;  /* half-close behind the queue */
+	bool finished;   /* done */
+	bool broken;     /* reported */
 	bool closing, landed;
 	bool reset_on_close;
 	bool overflow;         /* memory ran out under a put */

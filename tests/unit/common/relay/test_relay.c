@@ -18,6 +18,16 @@
 
 enum { SEEDS = 200, BULK = 700 * 1000, TURNS_MAX = 200000 };
 
+static bool no_memory;
+
+void *__real_malloc(size_t n);
+void *__wrap_malloc(size_t n);
+
+void *__wrap_malloc(size_t n)
+{
+	return no_memory ? NULL : __real_malloc(n);
+}
+
 struct fixture {
 	struct loop *loop;
 	struct relay relay;
@@ -246,6 +256,30 @@ static void a_reader_that_stops_holds_back_the_writer(void **state)
 	fixture_fini(&f);
 }
 
+static void without_memory_to_send_it_ends_as_a_reset(void **state)
+{
+	(void)state;
+	for (uint64_t seed = 1; seed <= SEEDS; seed++) {
+		struct fixture f;
+		size_t sent = 0, got = 0;
+
+		fixture_init(&f, seed, 0);
+		assert_true(push(&f, f.app[0], &sent, 100));
+		assert_true(sim_settle(f.loop, TURNS_MAX)); /* a free buffer is there from now on */
+		no_memory = true;
+		(void)push(&f, f.app[0], &sent, 200);
+		assert_true(sim_settle(f.loop, TURNS_MAX));
+		no_memory = false;
+		assert_true(f.done);
+		assert_true(f.cause == ERR_MEMORY || f.cause == ERR_OVERLOAD);
+		assert_int_equal(pull_to_end(&f, f.app[1], &got), -1);
+		loop_close(f.loop, f.app[0]);
+		loop_close(f.loop, f.app[1]);
+		(void)sim_settle(f.loop, TURNS_MAX);
+		fixture_fini(&f);
+	}
+}
+
 static void abort_at_every_turn_lands_every_op(void **state)
 {
 	(void)state;
@@ -300,6 +334,7 @@ int main(void)
 		cmocka_unit_test(a_reset_arrives_as_a_reset),
 		cmocka_unit_test(a_reset_after_the_fin_still_arrives),
 		cmocka_unit_test(a_reader_that_stops_holds_back_the_writer),
+		cmocka_unit_test(without_memory_to_send_it_ends_as_a_reset),
 		cmocka_unit_test(abort_at_every_turn_lands_every_op),
 		cmocka_unit_test(one_byte_writes_to_a_slow_reader_cost_about_their_own_size),
 	};
