@@ -57,11 +57,11 @@ static bool agrees(enum tls_aead_provider p)
 static uint64_t trial(enum tls_aead_provider p, uint8_t *record)
 {
 	static const uint8_t key[TLS_AEAD_KEY_MAX], nonce[TLS_AEAD_NONCE];
-	struct aead_job j = {
-		.nonce = nonce, .aad = span_of("aad42", 5), .p = record, .n = TRIAL_BYTES};
+	struct aead_job j = {.nonce = nonce, .aad = span_of("aad42", 5), .n = TRIAL_BYTES};
 	void *k = providers[p]->new_key(span_of(key, sizeof(key)));
 	uint64_t least = UINT64_MAX;
 
+	j.p = record;
 	if (k == NULL)
 		return least;
 	for (unsigned int round = 0; round < TRIAL_ROUNDS; round++) {
@@ -155,8 +155,9 @@ size_t tls_aead_bytes(const struct tls_aead *a)
 void tls_aead_seal(struct tls_aead *a, const uint8_t nonce[TLS_AEAD_NONCE], struct span aad,
                    uint8_t *p, size_t n)
 {
-	struct aead_job j = {.nonce = nonce, .aad = aad, .p = p, .n = n};
+	struct aead_job j = {.nonce = nonce, .aad = aad, .n = n};
 
+	j.p = p;
 	CHECK(providers[a->provider]->seal(a->key, &j));
 }
 
