@@ -190,6 +190,46 @@ static void long_label_values_are_cut_at_a_character(void **state)
 	metrics_free(m);
 }
 
+/* RFC 3629 section 4, at the edges of each of its rows. */
+static void label_octets_that_are_no_utf8_become_question_marks(void **state)
+{
+	static const struct {
+		const char *value, *shown;
+	} rows[] = {
+		{"a\x7f", "a\x7f"},
+		{"\x80", "?"},
+		{"\xc1\xbf", "??"},
+		{"\xc2\x80", "\xc2\x80"},
+		{"\xdf\xbf", "\xdf\xbf"},
+		{"\xe0\x9f\xbf", "???"},
+		{"\xe0\xa0\x80", "\xe0\xa0\x80"},
+		{"\xed\x9f\xbf", "\xed\x9f\xbf"},
+		{"\xed\xa0\x80", "???"},
+		{"\xef\xbf\xbf", "\xef\xbf\xbf"},
+		{"\xf0\x8f\xbf\xbf", "????"},
+		{"\xf0\x90\x80\x80", "\xf0\x90\x80\x80"},
+		{"\xf4\x8f\xbf\xbf", "\xf4\x8f\xbf\xbf"},
+		{"\xf4\x90\x80\x80", "????"},
+		{"\xf5", "?"},
+		{"\xc3", "?"},
+		{"\xe2\x82", "??"},
+	};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+		struct metrics *m = metrics_new(0);
+		struct metrics_shard *s = metrics_shard_new(m);
+		char line[96];
+
+		metrics_add_for(s, METRIC_CONNECTIONS_REFUSED, METRIC_LABELS(rows[i].value), 1);
+		(void)snprintf(line, sizeof(line),
+		               "culvert_connections_refused_total{reason=\"%s\"} 1\n",
+		               rows[i].shown);
+		assert_non_null(strstr(scrape(m), line));
+		metrics_free(m);
+	}
+}
+
 static void a_forgotten_label_set_is_gone_and_can_come_back(void **state)
 {
 	struct metrics *m = metrics_new(0);
@@ -268,6 +308,7 @@ int main(void)
 		cmocka_unit_test(a_closing_without_error_is_not_a_failure),
 		cmocka_unit_test(too_many_label_sets_are_counted_together_as_unknown),
 		cmocka_unit_test(long_label_values_are_cut_at_a_character),
+		cmocka_unit_test(label_octets_that_are_no_utf8_become_question_marks),
 		cmocka_unit_test(a_forgotten_label_set_is_gone_and_can_come_back),
 		cmocka_unit_test(shards_are_added_up),
 		cmocka_unit_test(a_text_beyond_its_ceiling_is_an_error),
