@@ -2,8 +2,8 @@
 /*
  * loop - asynchronous socket operations of one thread, and what runs around them.
  *
- * One loop belongs to one thread; nothing here is thread-safe but what mailbox.h offers. Three
- * implementations answer to this face: io_uring, epoll, and the seeded simulator of tests/sim.
+ * One loop belongs to one thread; nothing here is thread-safe but what mailbox.h offers. Two
+ * implementations answer to this face: io_uring, and the seeded simulator of tests/sim.
  *
  * A turn: submit what was asked for, wait, run done() of every completion, run expired timers, then
  * the end-of-turn hooks (where tunnels seal and send what the turn gathered), then what was retired.
@@ -68,7 +68,7 @@ struct loop_options {
 MUST_CHECK enum err loop_uring_new(const struct loop_options *opt, struct loop **ret_loop);
 void loop_free(struct loop *loop); /* no op may be pending: CHECKed */
 
-const char *loop_backend(const struct loop *loop); /* "io_uring", "epoll", "sim" */
+const char *loop_backend(const struct loop *loop); /* "io_uring", "sim" */
 struct iobuf_pool *loop_iobufs(struct loop *loop);
 /* Monotonic milliseconds, read once per turn. */
 uint64_t loop_now_ms(const struct loop *loop);
