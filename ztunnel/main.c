@@ -35,8 +35,10 @@ static int print_version(void)
 /* Before logging is up, and for eyes at a terminal or a pod's log alike: stderr. */
 static void print_report(const struct settings_report *r)
 {
-	(void)fwrite(r->errors.p, 1, r->errors.n, stderr);
-	(void)fwrite(r->warnings.p, 1, r->warnings.n, stderr);
+	if (r->errors.n > 0)
+		(void)fwrite(r->errors.p, 1, r->errors.n, stderr);
+	if (r->warnings.n > 0)
+		(void)fwrite(r->warnings.p, 1, r->warnings.n, stderr);
 }
 
 static int run(const struct args *args)
