@@ -65,10 +65,18 @@ static void on_kick(struct loop_hook *h)
 {
 	struct h2_conn *c = container_of(h, struct h2_conn, kick);
 
+	bool room = tls_conn_queued(&c->tls) < TLS_CONN_QUEUE_MAX;
+
 	if (c->ended)
 		return;
 	emit(c);
-	if (c->cause != ERR_OK || (c->closing && !h2_session_wants_send(c->session)))
+	if (c->closing && !c->parted && c->cause == ERR_OK && room && !c->starved) {
+		/* Only now: the session says nothing behind it, and resets were to be said. */
+		c->parted = true;
+		h2_session_goaway(c->session, c->close_code);
+		emit(c);
+	}
+	if (c->cause != ERR_OK || (c->parted && !h2_session_wants_send(c->session)))
 		tls_conn_close(&c->tls);
 }
 
@@ -171,6 +179,7 @@ void h2_conn_start(struct h2_conn *c, struct loop *loop, int fd, struct tls_sess
 	c->role = setup->role;
 	c->cause = ERR_OK;
 	c->closing = false;
+	c->parted = false;
 	c->ended = false;
 	c->starved = false;
 	timer_init(&c->tick, on_tick);
@@ -210,8 +219,8 @@ void h2_conn_close(struct h2_conn *c, uint32_t code)
 		tls_conn_close(&c->tls);
 		return;
 	}
-	h2_session_goaway(c->session, code);
 	c->closing = true;
+	c->close_code = code;
 	c->close_at_ms = loop_now_ms(c->tls.loop) + TLS_CONN_CLOSE_MS;
 	timer_arm(c->tls.loop, &c->tick, TLS_CONN_CLOSE_MS);
 	h2_conn_kick(c);

@@ -38,8 +38,10 @@ struct h2_conn {
 	struct h2_options options;
 	enum h2_role role;
 	enum err cause;       /* of an HTTP/2 failure, told to the peer before the close */
-	bool closing;         /* our orderly end: close when the output is out */
-	uint64_t close_at_ms; /* or then */
+	bool closing;         /* our orderly end: what is queued, GOAWAY, close */
+	bool parted;          /* that GOAWAY is queued */
+	uint32_t close_code;  /* its code */
+	uint64_t close_at_ms; /* the close waits no longer than this */
 	bool ended;
 	bool starved; /* no buffer was to be had: retry at the timer */
 	struct timer tick;
