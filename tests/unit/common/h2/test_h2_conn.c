@@ -427,8 +427,7 @@ static void a_broken_rule_is_answered_by_goaway_and_the_end(void **state)
 	}
 }
 
-/* The flood is noticed when our RST_STREAMs leave, not when the requests come. */
-static void a_session_that_fails_while_sending_ends_the_connection(void **state)
+static void a_flood_of_broken_requests_ends_the_connection(void **state)
 {
 	struct h2_options opt = pair_options;
 
@@ -596,7 +595,7 @@ int main(void)
 		cmocka_unit_test(a_close_takes_along_what_is_queued_though_the_socket_is_full),
 		cmocka_unit_test(a_close_against_a_peer_that_does_not_read_meets_its_deadline),
 		cmocka_unit_test(a_broken_rule_is_answered_by_goaway_and_the_end),
-		cmocka_unit_test(a_session_that_fails_while_sending_ends_the_connection),
+		cmocka_unit_test(a_flood_of_broken_requests_ends_the_connection),
 		cmocka_unit_test(without_buffers_sending_is_tried_again_and_nothing_is_lost),
 		cmocka_unit_test(a_peer_that_answers_no_ping_is_dead),
 		cmocka_unit_test(a_peer_that_answers_pings_lives),
