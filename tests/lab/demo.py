@@ -6,6 +6,7 @@ Every claim is checked; the first that does not hold ends the demonstration with
 """
 import argparse
 import os
+import subprocess
 import sys
 import textwrap
 import time
@@ -67,7 +68,8 @@ class Demo:
         self.client = self.a.pod("client", enrolled=False)
         self.server = self.b.pod("server", enrolled=False)
         self.server.popen([sys.executable, os.path.join(ztunnel.ROOT, "tests/lab/apps.py"),
-                           "whoami", str(PORT)])
+                           "whoami", str(PORT)],
+                          stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         self.server.wait_listening(PORT)
         self.url = f"http://{self.server.ip4}:{PORT}/vault?user=alice"
         self.spoken = [apps.SECRET.encode(), b"user=alice", b"HTTP/1.1"]
