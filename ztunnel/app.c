@@ -21,8 +21,9 @@
 enum {
 	MMAP_FROM = 128 * 1024, /* glibc's own first value, made to stay */
 	TICK_MS = 100,          /* how often readiness and the drain look at the world */
-	LAND_MS = 5000,         /* after the drain's deadline: for what was cut to land */
-	PING_MS = 10000,        /* contract 6.4: PING after 10 s, then every 10 s */
+	NS_PER_S = 1000000000,
+	LAND_MS = 5000,  /* after the drain's deadline: for what was cut to land */
+	PING_MS = 10000, /* contract 6.4: PING after 10 s, then every 10 s */
 	PING_TIMEOUT_MS = 20000,
 };
 
@@ -40,6 +41,8 @@ static void on_pod_up(void *arg, struct pod *pod)
 	for (unsigned int i = 0; i < app->worker_count; i++)
 		proxy_worker_pod_up(app->workers[i], pod);
 	metrics_add(app->shard, METRIC_PODS_STARTED, 1);
+	metrics_observe(app->shard, METRIC_ENROLL_DURATION, NULL,
+	                loop_now_ns(app->loop) - app->applied_ns);
 	log_at(LOG_SCOPE_INPOD, LOG_INFO, "pod enrolled", LOG_S("uid", pod->uid),
 	       LOG_S("name", pod->name), LOG_S("namespace", pod->namespace),
 	       LOG_S("identity", pod->identity));
@@ -88,6 +91,7 @@ static void apply_pods(struct app *app)
 	struct pod_wanted *wanted = calloc(app->mesh->workload_count + 1, sizeof(*wanted));
 	char why[STEWARD_WHY_MAX] = "";
 
+	app->applied_ns = loop_now_ns(app->loop);
 	if (wanted == NULL ||
 	    pods_static_apply(app->pods, wanted, wanted_pods(app, wanted), why) != ERR_OK)
 		log_at(LOG_SCOPE_INPOD, LOG_ERROR, "the list of pods is not accepted",
@@ -115,9 +119,9 @@ static void note_certificate(struct app *app, const struct cert_entry *e)
 	int64_t not_after = tls_config_not_after(e->cfg);
 
 	metrics_set_for(app->shard, METRIC_CERTIFICATE_EXPIRY, METRIC_LABELS(e->identity),
-	                not_after);
+	                not_after * NS_PER_S);
 	metrics_set_for(app->shard, METRIC_CERTIFICATE_ISSUED, METRIC_LABELS(e->identity),
-	                tls_config_not_before(e->cfg));
+	                tls_config_not_before(e->cfg) * NS_PER_S);
 	log_at(LOG_SCOPE_IDENTITY, LOG_INFO, "certificate in use", LOG_S("identity", e->identity),
 	       LOG_N("valid_seconds", not_after - clock_wall_s()));
 }
@@ -331,6 +335,31 @@ static void step_drain(struct app *app)
 		loop_stop(app->loop);
 }
 
+static void sample_capture(struct app *app, const char *event, uint64_t count)
+{
+	metrics_set_for(app->shard, METRIC_CAPTURE_EVENTS, METRIC_LABELS(event), (int64_t)count);
+}
+
+/* What others count by themselves. */
+static void sample_counts(struct app *app)
+{
+	struct cert_table_stats certs = cert_table_stats(app->certs);
+	struct steward_counts c;
+
+	metrics_set_for(app->shard, METRIC_CERTIFICATE_RENEWALS, METRIC_LABELS("ok"),
+	                (int64_t)certs.fetched);
+	metrics_set_for(app->shard, METRIC_CERTIFICATE_RENEWALS, METRIC_LABELS("failed"),
+	                (int64_t)(certs.failed + certs.refused));
+	steward_counts(app->steward, &c);
+	sample_capture(app, "steered", c.steered);
+	sample_capture(app, "to_outbound", c.to_out);
+	sample_capture(app, "to_plaintext", c.to_inplain);
+	sample_capture(app, "to_hbone", c.to_hbone);
+	sample_capture(app, "passed", c.passed);
+	sample_capture(app, "refused", c.refused);
+	sample_capture(app, "guarded", c.guard_hits);
+}
+
 static void on_tick(struct timer *t)
 {
 	struct app *app = container_of(t, struct app, tick);
@@ -341,6 +370,7 @@ static void on_tick(struct timer *t)
 	metrics_set(app->shard, METRIC_PODS_PENDING, (int64_t)pending);
 	metrics_set(app->shard, METRIC_PODS_ACTIVE, (int64_t)pods_static_table(app->pods)->count);
 	look_at_certificates(app);
+	sample_counts(app);
 	step_drain(app);
 	timer_arm(app->loop, t, TICK_MS);
 }
@@ -449,6 +479,11 @@ static enum err start_all(struct app *app, const char **ret_what, char why[STEWA
 		e = start_identity(app, why);
 	}
 	if (e == ERR_OK) {
+		/* Before anything is captured: a second instance ends here, where the first one's ports are. */
+		*ret_what = "admin and metrics servers";
+		e = start_pages(app);
+	}
+	if (e == ERR_OK) {
 		*ret_what = "capture";
 		e = start_steward(app, why);
 	}
@@ -459,10 +494,6 @@ static enum err start_all(struct app *app, const char **ret_what, char why[STEWA
 	if (e == ERR_OK) {
 		*ret_what = "pods";
 		e = start_pods(app);
-	}
-	if (e == ERR_OK) {
-		*ret_what = "admin and metrics servers";
-		e = start_pages(app);
 	}
 	return e;
 }

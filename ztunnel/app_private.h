@@ -49,6 +49,7 @@ struct app {
 	struct drain drain;
 	struct timer tick; /* readiness, pod counts, the drain's progress */
 	unsigned int servers_left;
+	uint64_t applied_ns; /* when the list of pods was last handed on */
 };
 
 /* dump.c: the members of /config_dump that are ztunnel's. */

@@ -45,7 +45,7 @@ static enum err read_state(struct local_state *s, const char *text, struct mesh 
 	metrics_add_for(s->shard, METRIC_CONFIG_RELOADS,
 	                METRIC_LABELS(e == ERR_OK ? "ok" : "failed"), 1);
 	if (e == ERR_OK) {
-		metrics_set(s->shard, METRIC_CONFIG_LOADED, clock_wall_s());
+		metrics_set(s->shard, METRIC_CONFIG_LOADED, clock_wall_us() * 1000);
 		log_at(LOG_SCOPE_CONFIG, LOG_INFO, "local state read",
 		       LOG_S("file", s->path == NULL ? "LOCAL_XDS" : s->path),
 		       LOG_N("workloads", (*ret_mesh)->workload_count),

@@ -27,6 +27,8 @@ static int print_version(void)
 {
 	const struct build_info *b = build_info();
 
+	if (tls_global_init() != ERR_OK) /* tries the ciphers, so that the fastest can be named */
+		return 1;
 	(void)printf("culvert ztunnel %s (%s, %s, %s; %s)\n", b->version, b->git_revision,
 	             b->compiler, b->profile, tls_provider());
 	return 0;

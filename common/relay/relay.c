@@ -45,6 +45,8 @@ bool relay_on_data(struct relay_end *e, struct iobuf_view v)
 	}
 	to->ops->put(to, v);
 	*paused = to->ops->queued(to) >= RELAY_QUEUE_HIGH;
+	if (*paused && r->owner->paused != NULL)
+		r->owner->paused(r);
 	return !*paused;
 }
 

@@ -22,6 +22,8 @@ enum {
 struct relay_owner {
 	/* n octets left a towards b (a_to_b) or the other way; for counters. */
 	void (*moved)(struct relay *r, bool a_to_b, size_t n);
+	/* One end was told to stop producing, because the other does not take what came. May be NULL; for counters. */
+	void (*paused)(struct relay *r);
 	/* Both ends have landed; r and its ends may be freed when the turn ends. Once. */
 	void (*done)(struct relay *r, enum err cause);
 };

@@ -206,6 +206,13 @@ void account_close(struct account *a, const struct account_end *end)
 	a->texts = NULL;
 }
 
+void account_reset(struct metrics_shard *shard, enum err cause)
+{
+	bool theirs = cause == ERR_H2_STREAM_RESET || cause == ERR_H2_STREAM_REFUSED;
+
+	metrics_add_for(shard, METRIC_H2_STREAM_RESETS, METRIC_LABELS(theirs ? "peer" : "us"), 1);
+}
+
 void account_refused(struct metrics_shard *shard, enum access_direction direction,
                      const struct endpoint *src, const struct endpoint *dst, enum err cause,
                      const char *words)

@@ -53,6 +53,9 @@ struct account_end {
 /* Counts and logs the end. a needs no fini after it. */
 void account_close(struct account *a, const struct account_end *end);
 
+/* A stream that ended with cause was reset: by the peer, or by us. */
+void account_reset(struct metrics_shard *shard, enum err cause);
+
 /* Turned away before its context was complete: only a log line and a counter. */
 void account_refused(struct metrics_shard *shard, enum access_direction direction,
                      const struct endpoint *src, const struct endpoint *dst, enum err cause,

@@ -119,6 +119,12 @@ static void on_moved(struct relay *r, bool a_to_b, size_t n)
 	account_moved(&container_of(r, struct inbound, relay)->account, a_to_b, n);
 }
 
+static void on_paused(struct relay *r)
+{
+	metrics_add(worker_of(container_of(r, struct inbound, relay))->shard, METRIC_RELAY_PAUSED,
+	            1);
+}
+
 static void on_relay_done(struct relay *r, enum err cause)
 {
 	struct inbound *in = container_of(r, struct inbound, relay);
@@ -128,7 +134,11 @@ static void on_relay_done(struct relay *r, enum err cause)
 	inbound_run(in);
 }
 
-static const struct relay_owner relay_owner = {.moved = on_moved, .done = on_relay_done};
+static const struct relay_owner relay_owner = {
+	.moved = on_moved,
+	.paused = on_paused,
+	.done = on_relay_done,
+};
 
 /* The dial outlives its callback by the rest of the turn. */
 struct inbound_dial {
@@ -408,7 +418,12 @@ static void inbound_done(struct inbound *in)
 		                in->cause, in->words);
 	}
 	release_ports(in);
-	if (!in->hbone)
+	if (in->hbone && in->cause != ERR_OK)
+		account_reset(w->shard, in->cause);
+	if (in->hbone)
+		metrics_gauge_add_for(w->shard, METRIC_HBONE_STREAMS_OPEN, METRIC_LABELS("server"),
+		                      -1);
+	else
 		metrics_gauge_add_for(w->shard, METRIC_TCP_SOCKETS_OPEN,
 		                      METRIC_LABELS("destination"), -1);
 	pod_proxy_remove(in->pod, &in->conn);
@@ -479,6 +494,8 @@ void inbound_start_hbone(struct inbound_tunnel *tunnel, int32_t stream_id,
 		return;
 	}
 	in->hbone = true;
+	metrics_gauge_add_for(tunnel->pod->worker->shard, METRIC_HBONE_STREAMS_OPEN,
+	                      METRIC_LABELS("server"), 1);
 	hbone_stream_attach(&in->tunnel.stream, &tunnel->server.carrier, stream_id, &stream_owner);
 	hbone_end_init(&in->tunnel.end, tunnel->pod->worker->loop, &in->tunnel.stream);
 	pod_proxy_add(tunnel->pod, &tunnel->pod->conns, &in->conn);

@@ -45,7 +45,8 @@ struct outbound {
 	enum err cause;
 	uint16_t status; /* of a CONNECT that was refused */
 	bool accounted, reached, related, relay_done;
-	int fd; /* the application's, until the relay has it */
+	bool streaming; /* counted as an open stream */
+	int fd;         /* the application's, until the relay has it */
 	struct outbound_setup *setup;
 	struct account account;
 	struct relay relay;
@@ -120,6 +121,12 @@ static void on_moved(struct relay *r, bool a_to_b, size_t n)
 	account_moved(&container_of(r, struct outbound, relay)->account, a_to_b, n);
 }
 
+static void on_paused(struct relay *r)
+{
+	metrics_add(worker_of(container_of(r, struct outbound, relay))->shard, METRIC_RELAY_PAUSED,
+	            1);
+}
+
 static void on_relay_done(struct relay *r, enum err cause)
 {
 	struct outbound *o = container_of(r, struct outbound, relay);
@@ -129,7 +136,11 @@ static void on_relay_done(struct relay *r, enum err cause)
 	outbound_run(o);
 }
 
-static const struct relay_owner relay_owner = {.moved = on_moved, .done = on_relay_done};
+static const struct relay_owner relay_owner = {
+	.moved = on_moved,
+	.paused = on_paused,
+	.done = on_relay_done,
+};
 
 /* --- route ---------------------------------------------------------------------------------- */
 
@@ -289,8 +300,12 @@ static void on_answered(struct hbone_call *c, enum err cause)
 
 	o->setup->calling = false;
 	o->status = c->status;
-	if (cause == ERR_OK)
+	if (cause == ERR_OK) {
 		hbone_stream_move(&c->stream, &o->tunnel.stream, &stream_owner);
+		metrics_gauge_add_for(worker_of(o)->shard, METRIC_HBONE_STREAMS_OPEN,
+		                      METRIC_LABELS("client"), 1);
+		o->streaming = true;
+	}
 	o->reached = cause == ERR_OK;
 	outbound_fail(o, cause);
 	outbound_run(o);
@@ -383,6 +398,11 @@ static void outbound_done(struct outbound *o)
 		account_refused(w->shard, ACCESS_OUTBOUND, &o->live.src, &o->live.original_dst,
 		                o->cause, NULL);
 	}
+	if (o->streaming && o->cause != ERR_OK)
+		account_reset(w->shard, o->cause);
+	if (o->streaming)
+		metrics_gauge_add_for(w->shard, METRIC_HBONE_STREAMS_OPEN, METRIC_LABELS("client"),
+		                      -1);
 	metrics_gauge_add_for(w->shard, METRIC_TCP_SOCKETS_OPEN, METRIC_LABELS("source"), -1);
 	pod_proxy_remove(o->pod, &o->conn);
 	loop_retire(w->loop, &o->retired, free_outbound);
