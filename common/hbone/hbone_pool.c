@@ -364,11 +364,14 @@ static struct hbone_tunnel *new_tunnel(struct hbone_pool *p, const struct hbone_
 	timer_init(&t->idle, on_idle);
 	t->dial.to = k->to;
 	t->started_ms = loop_now_ms(p->loop);
+	if (!p->owner->dial(p, &t->dial)) {
+		free_tunnel(&t->retired);
+		return NULL;
+	}
 	list_push(&p->all, &t->link);
 	p->count++;
 	older = map_put(&p->tunnels, &t->node, span_of(t->key, t->key_len));
 	t->older = older == NULL ? NULL : map_entry(older, struct hbone_tunnel, node);
-	p->owner->dial(p, &t->dial);
 	return t;
 }
 

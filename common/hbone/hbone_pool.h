@@ -46,8 +46,8 @@ struct hbone_dial {
 };
 
 struct hbone_pool_owner {
-	/* Connect to d->to within its own deadline; answer later with hbone_dial_done. */
-	void (*dial)(struct hbone_pool *p, struct hbone_dial *d);
+	/* Connect to d->to within its own deadline; answer later with hbone_dial_done. false: no memory, no answer. */
+	bool (*dial)(struct hbone_pool *p, struct hbone_dial *d);
 	/* Hurry up: the answer, whatever it is, is no longer wanted. */
 	void (*dial_cancel)(struct hbone_pool *p, struct hbone_dial *d);
 	/* A tunnel opened (ERR_OK), or could not be opened. took_ms: from dial to handshake. For counters. */

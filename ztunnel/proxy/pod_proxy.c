@@ -84,7 +84,7 @@ static void on_pool_dialed(struct pod_dial *d)
 	loop_retire(pd->pod->worker->loop, &pd->retired, free_pool_dial);
 }
 
-static void pool_dial(struct hbone_pool *pool, struct hbone_dial *asked)
+static bool pool_dial(struct hbone_pool *pool, struct hbone_dial *asked)
 {
 	struct pod_proxy *p = of_pool(pool);
 	struct pool_dial *pd = malloc(sizeof(*pd));
@@ -96,13 +96,14 @@ static void pool_dial(struct hbone_pool *pool, struct hbone_dial *asked)
 		.timeout_ms = p->worker->options->connect_ms,
 	};
 
-	CHECK(pd !=
-	      NULL); /* the tunnel was allocated a moment ago; nothing sensible is left without 500 octets */
+	if (pd == NULL)
+		return false;
 	pd->pod = p;
 	pd->asked = asked;
 	asked->impl = pd;
 	metrics_add(p->worker->shard, METRIC_POOL_TUNNELS_DIALED, 1);
 	pod_dial_start(&pd->dial, p->worker->loop, &q, on_pool_dialed);
+	return true;
 }
 
 static void pool_dial_cancel(struct hbone_pool *pool, struct hbone_dial *asked)

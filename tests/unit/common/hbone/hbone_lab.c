@@ -179,12 +179,15 @@ static void on_deadline(struct timer *t)
 	loop_cancel(d->lab->loop, &d->op);
 }
 
-static void dial(struct hbone_pool *p, struct hbone_dial *asked)
+static bool dial(struct hbone_pool *p, struct hbone_dial *asked)
 {
-	struct dial *d = mem_new(sizeof(*d));
 	struct sockaddr_storage ss;
 	socklen_t len = endpoint_to_sockaddr(&asked->to, false, &ss);
+	struct dial *d;
 
+	if (lab_of(p)->no_dial_memory)
+		return false;
+	d = mem_new(sizeof(*d));
 	d->lab = lab_of(p);
 	d->asked = asked;
 	asked->impl = d;
@@ -193,6 +196,7 @@ static void dial(struct hbone_pool *p, struct hbone_dial *asked)
 	timer_init(&d->deadline, on_deadline);
 	timer_arm(d->lab->loop, &d->deadline, LAB_DIAL_MS);
 	loop_connect(d->lab->loop, &d->op, d->fd, (struct sockaddr *)&ss, len, on_connected);
+	return true;
 }
 
 static void dial_cancel(struct hbone_pool *p, struct hbone_dial *asked)

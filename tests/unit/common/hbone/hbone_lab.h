@@ -57,6 +57,7 @@ struct lab {
 	struct list peers;
 	struct h2_options server_h2;
 	bool mute;
+	bool no_dial_memory; /* dials cannot begin */
 	int muted[16];
 	unsigned int muted_count;
 	lab_request_fn *request;

@@ -45,6 +45,25 @@ static void asks_at_once_share_one_tunnel(void **state)
 	}
 }
 
+static void a_dial_without_memory_fails_its_ask_and_leaves_nothing(void **state)
+{
+	struct lab_options opt = seeded(1);
+
+	(void)state;
+	talk_init(&talk, &opt);
+	talk.lab.no_dial_memory = true;
+	calls(&talk, 0, 1);
+	assert_int_equal(talk.answered, 0); /* never inside the call */
+	lab_until(&talk.lab, &talk.answered, 1);
+	assert_int_equal(talk.ok, 0);
+	assert_int_equal(hbone_pool_tunnels(&talk.lab.pool), 0);
+	talk.lab.no_dial_memory = false;
+	calls(&talk, 1, 2);
+	lab_until(&talk.lab, &talk.answered, 2);
+	assert_int_equal(talk.ok, 1);
+	talk_fini(&talk);
+}
+
 static void bytes_go_both_ways_and_both_ends_end(void **state)
 {
 	(void)state;
@@ -487,6 +506,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(asks_at_once_share_one_tunnel),
+		cmocka_unit_test(a_dial_without_memory_fails_its_ask_and_leaves_nothing),
 		cmocka_unit_test(bytes_go_both_ways_and_both_ends_end),
 		cmocka_unit_test(bytes_right_behind_the_answer_arrive),
 		cmocka_unit_test(bytes_and_an_end_right_behind_the_request_arrive),
