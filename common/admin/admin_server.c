@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "common/admin/logging_page.h"
 #include "common/base/check.h"
@@ -12,6 +13,8 @@
 #include "common/codec/gzip_codec.h"
 #include "common/io/listener.h"
 #include "common/telemetry/prometheus_codec.h"
+
+enum { BIND_TRIES = 40, BIND_PAUSE_MS = 50 }; /* two seconds: rings were seen to take some 20 ms */
 
 struct admin_entry {
 	const char *path;
@@ -206,13 +209,30 @@ void ready_handle(void *arg, const struct h1_request *req, struct http1_response
 
 /* ---- listening ---- */
 
+/*
+ * Open a listener, waiting a while for its port: what a killed process had in flight on its ring, the kernel
+ * ends some moments after the process. Only at the start, before anything is served.
+ */
+static enum err open_patiently(const struct endpoint *ep, const struct listener_options *opt,
+                               int *ret_fd)
+{
+	const struct timespec pause = {.tv_nsec = BIND_PAUSE_MS * 1000000L};
+	enum err e = listener_open(ep, opt, ret_fd);
+
+	for (unsigned int i = 0; e != ERR_OK && errno == EADDRINUSE && i < BIND_TRIES; i++) {
+		(void)nanosleep(&pause, NULL);
+		e = listener_open(ep, opt, ret_fd);
+	}
+	return e;
+}
+
 static enum err listen_on(const struct endpoint *ep, bool share, const char *server, int *ret_fd)
 {
 	struct listener_options opt = {.reuse_port = share};
 	char text[ENDPOINT_TEXT_MAX];
 	int saved;
 
-	if (listener_open(ep, &opt, ret_fd) == ERR_OK)
+	if (open_patiently(ep, &opt, ret_fd) == ERR_OK)
 		return ERR_OK;
 	saved = errno;
 	log_at(LOG_SCOPE_ADMIN, LOG_ERROR, "cannot listen", LOG_S("server", server),
@@ -252,7 +272,7 @@ static enum err listen_on_loopback6(uint16_t port, int *ret_fd)
 	const struct listener_options opt = {.v6_only = true};
 
 	*ret_fd = -1;
-	if (listener_open(&ep, &opt, ret_fd) == ERR_OK)
+	if (open_patiently(&ep, &opt, ret_fd) == ERR_OK)
 		return ERR_OK;
 	if (errno == EADDRNOTAVAIL || errno == EAFNOSUPPORT) {
 		log_at(LOG_SCOPE_ADMIN, LOG_INFO, "no IPv6 loopback: admin is on 127.0.0.1 only");
