@@ -23,7 +23,7 @@ static void land(struct hbone_end *h)
 static void finish_if_due(struct hbone_end *h)
 {
 	if (!h->finishing || h->finished || h->closing || h->broken ||
-	    hbone_stream_queued(h->stream) > 0)
+	    hbone_stream_queued(&h->stream) > 0)
 		return;
 	h->finished = true;
 	relay_on_finished(&h->end);
@@ -71,7 +71,7 @@ static void end_put(struct relay_end *e, struct iobuf_view v)
 {
 	struct hbone_end *h = of(e);
 
-	if (!hbone_stream_put(h->stream, v) && h->cause == ERR_OK) {
+	if (!hbone_stream_put(&h->stream, v) && h->cause == ERR_OK) {
 		h->cause = ERR_MEMORY; /* a broken stream has its cause already */
 		loop_at_turn_end(h->loop, &h->hook);
 	}
@@ -82,13 +82,13 @@ static void end_finish(struct relay_end *e)
 	struct hbone_end *h = of(e);
 
 	h->finishing = true;
-	hbone_stream_end(h->stream);
+	hbone_stream_end(&h->stream);
 	loop_at_turn_end(h->loop, &h->hook);
 }
 
 static size_t end_queued(struct relay_end *e)
 {
-	return hbone_stream_queued(of(e)->stream);
+	return hbone_stream_queued(&of(e)->stream);
 }
 
 static void end_resume(struct relay_end *e)
@@ -98,7 +98,7 @@ static void end_resume(struct relay_end *e)
 
 static void end_taken(struct relay_end *e, size_t n)
 {
-	hbone_stream_taken(of(e)->stream, n);
+	hbone_stream_taken(&of(e)->stream, n);
 }
 
 static void end_close(struct relay_end *e, enum err cause)
@@ -107,9 +107,9 @@ static void end_close(struct relay_end *e, enum err cause)
 
 	h->closing = true;
 	if (cause == ERR_OK)
-		hbone_stream_detach(h->stream);
+		hbone_stream_detach(&h->stream);
 	else
-		hbone_stream_reset(h->stream, err_info(cause)->h2_code);
+		hbone_stream_reset(&h->stream, err_info(cause)->h2_code);
 	loop_at_turn_end(h->loop, &h->hook);
 }
 
@@ -123,21 +123,22 @@ static const struct relay_end_ops hbone_end_ops = {
 	.close = end_close,
 };
 
-void hbone_end_init(struct hbone_end *h, struct loop *loop, struct hbone_stream *s)
+/* --- the stream's facts ------------------------------------------------------------------------ */
+
+static struct hbone_end *of_stream(struct hbone_stream *s)
 {
-	*h = (struct hbone_end){.end = {.ops = &hbone_end_ops}, .loop = loop, .stream = s};
-	iobuf_queue_init(&h->early);
-	loop_hook_init(&h->hook, on_turn_end);
+	return container_of(s, struct hbone_end, stream);
 }
 
-void hbone_end_fini(struct hbone_end *h)
+static void on_head(struct hbone_stream *s, const struct h2_head *head)
 {
-	loop_hook_cancel(&h->hook);
-	iobuf_queue_fini(&h->early);
+	(void)s; /* the answer was the call's; a second one is nghttp2's to refuse */
+	(void)head;
 }
 
-void hbone_end_data(struct hbone_end *h, struct iobuf *buf, struct span bytes)
+static void on_data(struct hbone_stream *s, struct iobuf *buf, struct span bytes)
 {
+	struct hbone_end *h = of_stream(s);
 	struct iobuf_view v = {.buf = iobuf_ref(buf), .len = (uint32_t)bytes.n};
 
 	v.p = buf->mem + (bytes.p - buf->mem);
@@ -150,28 +151,72 @@ void hbone_end_data(struct hbone_end *h, struct iobuf *buf, struct span bytes)
 	}
 }
 
-void hbone_end_peer_ended(struct hbone_end *h)
+static void on_peer_ended(struct hbone_stream *s)
 {
+	struct hbone_end *h = of_stream(s);
+
 	if (h->started && h->early.count == 0)
 		relay_on_eof(&h->end);
 	else
 		h->early_end = true;
 }
 
-void hbone_end_sent(struct hbone_end *h, size_t n)
+static void on_sent(struct hbone_stream *s, size_t n)
 {
+	struct hbone_end *h = of_stream(s);
+
 	if (!h->started || h->closing)
 		return;
 	relay_on_sent(&h->end, n);
 	finish_if_due(h);
 }
 
-void hbone_end_stream_broken(struct hbone_end *h, enum err cause)
+static void on_broken(struct hbone_stream *s, enum err cause)
 {
+	struct hbone_end *h = of_stream(s);
+
 	if (h->cause == ERR_OK)
 		h->cause = cause;
-	if (h->started && !h->broken && !h->closing) {
+	if (!h->started) {
+		if (h->on_broken != NULL)
+			h->on_broken(h, cause);
+	} else if (!h->broken && !h->closing) {
 		h->broken = true;
 		relay_on_broken(&h->end, cause);
 	}
+}
+
+static const struct hbone_stream_owner stream_owner = {
+	.head = on_head,
+	.data = on_data,
+	.end = on_peer_ended,
+	.sent = on_sent,
+	.broken = on_broken,
+};
+
+static void end_init(struct hbone_end *h, struct loop *loop, hbone_end_broken_fn *broken)
+{
+	*h = (struct hbone_end){.end = {.ops = &hbone_end_ops}, .loop = loop, .on_broken = broken};
+	iobuf_queue_init(&h->early);
+	loop_hook_init(&h->hook, on_turn_end);
+}
+
+void hbone_end_attach(struct hbone_end *h, struct loop *loop, struct hbone_carrier *c, int32_t id,
+                      hbone_end_broken_fn *broken)
+{
+	end_init(h, loop, broken);
+	hbone_stream_attach(&h->stream, c, id, &stream_owner);
+}
+
+void hbone_end_adopt(struct hbone_end *h, struct loop *loop, struct hbone_stream *from,
+                     hbone_end_broken_fn *broken)
+{
+	end_init(h, loop, broken);
+	hbone_stream_move(from, &h->stream, &stream_owner);
+}
+
+void hbone_end_fini(struct hbone_end *h)
+{
+	loop_hook_cancel(&h->hook);
+	iobuf_queue_fini(&h->early);
 }

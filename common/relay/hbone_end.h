@@ -8,16 +8,21 @@
 
 #include <stdbool.h>
 
-#include "common/base/list.h"
 #include "common/hbone/hbone_stream.h"
 #include "common/io/loop.h"
 #include "common/relay/relay_end.h"
 
-/* Fields are private. */
+struct hbone_end;
+
+/* The stream broke and no relay was started: there is nobody else to tell. */
+typedef void hbone_end_broken_fn(struct hbone_end *h, enum err cause);
+
+/* Fields are private, but for reading end and for asking the server about stream. */
 struct hbone_end {
 	struct relay_end end;
+	struct hbone_stream stream; /* ours until the end has landed, or fini */
 	struct loop *loop;
-	struct hbone_stream *stream;
+	hbone_end_broken_fn *on_broken;
 	bool started, finishing, finished, broken, closing, landed;
 	bool early_end;           /* the peer ended before start() */
 	enum err cause;           /* of a break that waits to be reported */
@@ -26,16 +31,17 @@ struct hbone_end {
 };
 
 /*
- * s: attached, with hbone_end_stream_owner as its owner; borrowed until the end has landed. Bytes that arrive
- * before the relay starts are kept.
+ * The two ways to a stream. Bytes that arrive before the relay starts are kept.
+ *
+ * attach: of a server, stream id of c, whose CONNECT was read
+ * adopt:  of a client, the stream of an answered call; from is forgotten
+ * broken: NULL if the relay starts within the call
  */
-void hbone_end_init(struct hbone_end *h, struct loop *loop, struct hbone_stream *s);
-void hbone_end_fini(struct hbone_end *h); /* of an end no relay was started on */
-
-/* For the stream's owner until the relay is the owner: the facts as they come. */
-void hbone_end_data(struct hbone_end *h, struct iobuf *buf, struct span bytes);
-void hbone_end_peer_ended(struct hbone_end *h);
-void hbone_end_sent(struct hbone_end *h, size_t n);
-void hbone_end_stream_broken(struct hbone_end *h, enum err cause);
+void hbone_end_attach(struct hbone_end *h, struct loop *loop, struct hbone_carrier *c, int32_t id,
+                      hbone_end_broken_fn *broken);
+void hbone_end_adopt(struct hbone_end *h, struct loop *loop, struct hbone_stream *from,
+                     hbone_end_broken_fn *broken);
+/* Of an end no relay was started on; its stream is gone. */
+void hbone_end_fini(struct hbone_end *h);
 
 #endif

@@ -41,10 +41,7 @@ struct inbound {
 	struct relay relay;
 	struct socket_end app;
 	union { /* by hbone */
-		struct {
-			struct hbone_stream stream;
-			struct hbone_end end;
-		} tunnel;
+		struct hbone_end tunnel;
 		struct {
 			int fd; /* until the relay has it */
 			struct socket_end end;
@@ -69,50 +66,14 @@ static void inbound_fail(struct inbound *in, enum err cause)
 
 /* --- facts from the stream, the dial and the relay ------------------------------------------ */
 
-static struct inbound *of_stream(struct hbone_stream *s)
+/* Nobody waits for an answer any more. */
+static void on_tunnel_broken(struct hbone_end *h, enum err cause)
 {
-	return container_of(s, struct inbound, tunnel.stream);
+	struct inbound *in = container_of(h, struct inbound, tunnel);
+
+	inbound_fail(in, cause);
+	inbound_run(in);
 }
-
-static void on_stream_head(struct hbone_stream *s, const struct h2_head *head)
-{
-	(void)s; /* a client's matter */
-	(void)head;
-}
-
-static void on_stream_data(struct hbone_stream *s, struct iobuf *buf, struct span bytes)
-{
-	hbone_end_data(&of_stream(s)->tunnel.end, buf, bytes);
-}
-
-static void on_stream_end(struct hbone_stream *s)
-{
-	hbone_end_peer_ended(&of_stream(s)->tunnel.end);
-}
-
-static void on_stream_sent(struct hbone_stream *s, size_t n)
-{
-	hbone_end_sent(&of_stream(s)->tunnel.end, n);
-}
-
-static void on_stream_broken(struct hbone_stream *s, enum err cause)
-{
-	struct inbound *in = of_stream(s);
-
-	hbone_end_stream_broken(&in->tunnel.end, cause);
-	if (!in->related) {
-		inbound_fail(in, cause);
-		inbound_run(in);
-	}
-}
-
-static const struct hbone_stream_owner stream_owner = {
-	.head = on_stream_head,
-	.data = on_stream_data,
-	.end = on_stream_end,
-	.sent = on_stream_sent,
-	.broken = on_stream_broken,
-};
 
 static void on_moved(struct relay *r, bool a_to_b, size_t n)
 {
@@ -344,7 +305,7 @@ static enum err grant(struct inbound *in)
 
 static enum inbound_state inbound_dial(struct inbound *in)
 {
-	struct relay_end *near = &in->tunnel.end.end;
+	struct relay_end *near = &in->tunnel.end;
 
 	if (!in->dialed)
 		return INBOUND_DIAL;
@@ -375,7 +336,7 @@ static enum inbound_state inbound_drain(struct inbound *in)
 		return INBOUND_DRAIN;
 	} else if (in->hbone) {
 		hbone_server_refuse(&in->tunnel.stream, in->cause);
-		hbone_end_fini(&in->tunnel.end);
+		hbone_end_fini(&in->tunnel);
 	} else if (in->plain.fd >= 0) {
 		loop_reset_close(worker_of(in)->loop, in->plain.fd);
 		in->plain.fd = -1;
@@ -496,8 +457,8 @@ void inbound_start_hbone(struct inbound_tunnel *tunnel, int32_t stream_id,
 	in->hbone = true;
 	metrics_gauge_add_for(tunnel->pod->worker->shard, METRIC_HBONE_STREAMS_OPEN,
 	                      METRIC_LABELS("server"), 1);
-	hbone_stream_attach(&in->tunnel.stream, &tunnel->server.carrier, stream_id, &stream_owner);
-	hbone_end_init(&in->tunnel.end, tunnel->pod->worker->loop, &in->tunnel.stream);
+	hbone_end_attach(&in->tunnel, tunnel->pod->worker->loop, &tunnel->server.carrier, stream_id,
+	                 on_tunnel_broken);
 	pod_proxy_add(tunnel->pod, &tunnel->pod->conns, &in->conn);
 	inbound_judge(in, req);
 	inbound_run(in);

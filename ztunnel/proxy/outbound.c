@@ -52,10 +52,7 @@ struct outbound {
 	struct relay relay;
 	struct socket_end app;
 	union { /* the far end, by setup->hbone */
-		struct {
-			struct hbone_stream stream;
-			struct hbone_end end;
-		} tunnel;
+		struct hbone_end tunnel;
 		struct socket_end plain;
 	};
 	struct loop_retired retired;
@@ -75,46 +72,7 @@ static void outbound_fail(struct outbound *o, enum err cause)
 		o->cause = cause;
 }
 
-/* --- the stream's and the relay's facts ----------------------------------------------------- */
-
-static struct outbound *of_stream(struct hbone_stream *s)
-{
-	return container_of(s, struct outbound, tunnel.stream);
-}
-
-static void on_stream_head(struct hbone_stream *s, const struct h2_head *head)
-{
-	(void)s; /* the answer was the call's; a second one is nghttp2's to refuse */
-	(void)head;
-}
-
-static void on_stream_data(struct hbone_stream *s, struct iobuf *buf, struct span bytes)
-{
-	hbone_end_data(&of_stream(s)->tunnel.end, buf, bytes);
-}
-
-static void on_stream_end(struct hbone_stream *s)
-{
-	hbone_end_peer_ended(&of_stream(s)->tunnel.end);
-}
-
-static void on_stream_sent(struct hbone_stream *s, size_t n)
-{
-	hbone_end_sent(&of_stream(s)->tunnel.end, n);
-}
-
-static void on_stream_broken(struct hbone_stream *s, enum err cause)
-{
-	hbone_end_stream_broken(&of_stream(s)->tunnel.end, cause);
-}
-
-static const struct hbone_stream_owner stream_owner = {
-	.head = on_stream_head,
-	.data = on_stream_data,
-	.end = on_stream_end,
-	.sent = on_stream_sent,
-	.broken = on_stream_broken,
-};
+/* --- the relay's facts ---------------------------------------------------------------------- */
 
 static void on_moved(struct relay *r, bool a_to_b, size_t n)
 {
@@ -220,7 +178,6 @@ static enum err call_hbone(struct outbound *o, const struct workload *self,
 	if (e != ERR_OK)
 		return e;
 	o->setup->calling = true;
-	hbone_end_init(&o->tunnel.end, worker_of(o)->loop, &o->tunnel.stream);
 	hbone_call_start(&o->setup->call, &o->pod->pool, &key, o->setup->head.field,
 	                 o->setup->head.count, &call_owner);
 	return ERR_OK;
@@ -301,7 +258,7 @@ static void on_answered(struct hbone_call *c, enum err cause)
 	o->setup->calling = false;
 	o->status = c->status;
 	if (cause == ERR_OK) {
-		hbone_stream_move(&c->stream, &o->tunnel.stream, &stream_owner);
+		hbone_end_adopt(&o->tunnel, worker_of(o)->loop, &c->stream, NULL);
 		metrics_gauge_add_for(worker_of(o)->shard, METRIC_HBONE_STREAMS_OPEN,
 		                      METRIC_LABELS("client"), 1);
 		o->streaming = true;
@@ -323,7 +280,7 @@ static void free_setup(struct loop_retired *r)
 static enum outbound_state outbound_reach(struct outbound *o)
 {
 	struct loop *loop = worker_of(o)->loop;
-	struct relay_end *far = &o->tunnel.end.end;
+	struct relay_end *far = &o->tunnel.end;
 
 	if (!o->reached)
 		return OUTBOUND_REACH;

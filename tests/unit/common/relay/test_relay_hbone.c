@@ -48,7 +48,6 @@ bool __wrap_iobuf_queue_push(struct iobuf_queue *q, struct iobuf_view v)
 
 /* One proxy's half of a path. */
 struct half {
-	struct hbone_stream stream;
 	struct hbone_end tunnel;
 	struct socket_end socket;
 	struct relay relay;
@@ -76,46 +75,6 @@ struct fixture {
 };
 
 static struct fixture fixture;
-
-static struct half *of_stream(struct hbone_stream *s)
-{
-	return container_of(s, struct half, stream);
-}
-
-static void on_head(struct hbone_stream *s, const struct h2_head *head)
-{
-	(void)s;
-	(void)head;
-	fail_msg("a second answer");
-}
-
-static void on_data(struct hbone_stream *s, struct iobuf *buf, struct span bytes)
-{
-	hbone_end_data(&of_stream(s)->tunnel, buf, bytes);
-}
-
-static void on_end(struct hbone_stream *s)
-{
-	hbone_end_peer_ended(&of_stream(s)->tunnel);
-}
-
-static void on_sent(struct hbone_stream *s, size_t n)
-{
-	hbone_end_sent(&of_stream(s)->tunnel, n);
-}
-
-static void on_broken(struct hbone_stream *s, enum err cause)
-{
-	hbone_end_stream_broken(&of_stream(s)->tunnel, cause);
-}
-
-static const struct hbone_stream_owner stream_owner = {
-	.head = on_head,
-	.data = on_data,
-	.end = on_end,
-	.sent = on_sent,
-	.broken = on_broken,
-};
 
 static void on_moved(struct relay *r, bool a_to_b, size_t n)
 {
@@ -154,10 +113,9 @@ static void on_request(struct lab_peer *p, int32_t id, const struct hbone_reques
 	(void)req;
 	sim_pair(fixture.lab.loop, fds);
 	path->app[1] = fds[0];
-	hbone_stream_attach(&h->stream, &p->server.carrier, id, &stream_owner);
-	hbone_end_init(&h->tunnel, fixture.lab.loop, &h->stream);
+	hbone_end_attach(&h->tunnel, fixture.lab.loop, &p->server.carrier, id, NULL);
 	start(h, fds[1], false);
-	if (hbone_server_grant(&h->stream, NULL) != ERR_OK)
+	if (hbone_server_grant(&h->tunnel.stream, NULL) != ERR_OK)
 		relay_abort(&h->relay, ERR_MEMORY);
 }
 
@@ -173,8 +131,7 @@ static void on_answered(struct hbone_call *c, enum err cause)
 		loop_reset_close(fixture.lab.loop, path->fd);
 		return;
 	}
-	hbone_stream_move(&c->stream, &h->stream, &stream_owner);
-	hbone_end_init(&h->tunnel, fixture.lab.loop, &h->stream);
+	hbone_end_adopt(&h->tunnel, fixture.lab.loop, &c->stream, NULL);
 	start(h, path->fd, true);
 }
 
