@@ -80,20 +80,23 @@ static const struct ip *workload_ip(const struct upstream *up, const struct ip *
 	return first;
 }
 
-/* Fill hop->connect's address; refuses when there is none. */
-static bool connect_ip(struct next_hop *hop, const struct upstream *up, const struct ip *target)
+/* Connect to up, at an address or at a name still to be resolved; refuses when it has neither. */
+static bool connect_to(struct next_hop *hop, const struct upstream *up, const struct ip *target)
 {
 	const struct ip *ip = workload_ip(up, target);
 
+	hop->dst = up->workload;
+	hop->connect = (struct endpoint){.port = up->port};
 	if (ip) {
-		hop->connect = (struct endpoint){.ip = *ip};
-		return true;
-	}
-	if (up->workload->hostname[0] != '\0')
-		refuse(hop, ERR_UNSUPPORTED, NEXT_HOP_ONLY_HOSTNAME);
-	else
+		hop->connect.ip = *ip;
+	} else if (up->workload->hostname[0] != '\0') {
+		hop->hostname = up->workload->hostname;
+	} else {
 		refuse(hop, ERR_NO_UPSTREAM, NEXT_HOP_NO_ADDRESS);
-	return false;
+		return false;
+	}
+	hop->cause = ERR_OK;
+	return true;
 }
 
 /* An endpoint of s for this port. Errs: ERR_NO_UPSTREAM */
@@ -136,24 +139,22 @@ static enum err find_upstream(struct route *r, const char *network, const struct
 	return ERR_OK;
 }
 
-/* The workload behind a waypoint's reference (contract 7.2.1). Errs: ERR_NO_UPSTREAM */
-static enum err waypoint_upstream(struct route *r, const struct gateway_address *g,
-                                  struct upstream *ret_up, struct ip *ret_target)
+/* The workload behind a waypoint's or gateway's reference (contract 7.2.1). Errs: ERR_NO_UPSTREAM */
+static enum err referred_upstream(struct route *r, const struct gateway_address *g,
+                                  enum balance_use use, struct upstream *ret_up)
 {
 	const struct mesh *m = r->q->mesh;
 
 	if (g->kind == GATEWAY_ADDRESS) {
 		struct endpoint to = {.ip = g->ip, .port = g->hbone_mtls_port};
 
-		*ret_target = g->ip;
-		return find_upstream(r, g->network, &to, BALANCE_WAYPOINT, ret_up);
+		return find_upstream(r, g->network, &to, use, ret_up);
 	}
-	*ret_target = r->q->target.ip;
 
 	const struct service *s = mesh_service_by_key(m, g->namespace, g->hostname);
 
 	if (s)
-		return service_upstream(r, s, g->hbone_mtls_port, BALANCE_WAYPOINT, ret_up);
+		return service_upstream(r, s, g->hbone_mtls_port, use, ret_up);
 
 	const struct workload *w = mesh_workload_by_hostname(m, g->namespace, g->hostname);
 
@@ -163,32 +164,64 @@ static enum err waypoint_upstream(struct route *r, const struct gateway_address 
 	return ERR_OK;
 }
 
+/* Whose family of addresses counts when what g refers to has several (contract 7.2.1). */
+static const struct ip *referred_target(const struct route *r, const struct gateway_address *g)
+{
+	return g->kind == GATEWAY_ADDRESS ? &g->ip : &r->q->target.ip;
+}
+
+/* up is on another network: only its gateway leads there, and only to a service (contract 7.2 step 5, 6.6). */
+static void to_gateway(struct route *r, const struct upstream *up)
+{
+	const struct gateway_address *g = &up->workload->network_gateway;
+	struct next_hop *hop = r->hop;
+	struct upstream gateway;
+
+	hop->dst = up->workload;
+	if (!hop->service || !up->service) {
+		refuse(hop, ERR_NO_GATEWAY, NEXT_HOP_NO_SERVICE);
+		return;
+	}
+	if (g->kind == GATEWAY_NONE) {
+		refuse(hop, ERR_NO_GATEWAY, NEXT_HOP_NO_GATEWAY);
+		return;
+	}
+	hop->gateway = g;
+	if (referred_upstream(r, g, BALANCE_STANDARD, &gateway) != ERR_OK) {
+		refuse(hop, ERR_NO_GATEWAY, NEXT_HOP_GATEWAY_UNRESOLVED);
+		return;
+	}
+	if (!connect_to(hop, &gateway, referred_target(r, g)))
+		return;
+	hop->kind = NEXT_HOP_DOUBLE_HBONE;
+	hop->reason = NEXT_HOP_NETWORK_GATEWAY;
+	hop->authority.port = r->q->target.port;
+	hop->authority_host = hop->service->hostname;
+	hop->san_service = gateway.service;
+	hop->inner_service = up->service;
+}
+
 /* HBONE to the waypoint, the authority as the client wrote it; no waypoint, no connection. */
 static void to_waypoint(struct route *r, const struct gateway_address *g,
                         enum next_hop_reason reason)
 {
 	struct next_hop *hop = r->hop;
 	struct upstream up;
-	struct ip target;
-	enum err e = waypoint_upstream(r, g, &up, &target);
 
 	hop->waypoint = g;
-	if (e != ERR_OK) {
-		refuse(hop, e, NEXT_HOP_WAYPOINT_UNRESOLVED);
+	if (referred_upstream(r, g, BALANCE_WAYPOINT, &up) != ERR_OK) {
+		refuse(hop, ERR_NO_WAYPOINT, NEXT_HOP_WAYPOINT_UNRESOLVED);
 		return;
 	}
 	if (strcmp(up.workload->network, r->q->source->network) != 0) {
-		refuse(hop, ERR_UNSUPPORTED, NEXT_HOP_OTHER_NETWORK);
+		to_gateway(r, &up);
 		return;
 	}
-	if (!connect_ip(hop, &up, &target))
+	if (!connect_to(hop, &up, referred_target(r, g)))
 		return;
 	hop->kind = NEXT_HOP_HBONE;
-	hop->cause = ERR_OK;
 	hop->reason = reason;
-	hop->connect.port = up.port;
 	hop->authority = r->q->target;
-	hop->dst = up.workload;
 	hop->san_service = up.service;
 }
 
@@ -258,18 +291,16 @@ static void direct(struct route *r, const struct upstream *up)
 {
 	struct next_hop *hop = r->hop;
 
-	if (!connect_ip(hop, up, &r->q->target.ip))
+	if (!connect_to(hop, up, &r->q->target.ip))
 		return;
-	hop->cause = ERR_OK;
 	hop->reason = up->service ? NEXT_HOP_SERVICE_ENDPOINT : NEXT_HOP_WORKLOAD_ADDRESS;
-	hop->dst = up->workload;
-	hop->connect.port = up->port;
 	if (up->workload->protocol != TUNNEL_HBONE) {
 		hop->kind = NEXT_HOP_PLAIN;
 		return;
 	}
 	hop->kind = NEXT_HOP_HBONE;
 	hop->authority = hop->connect;
+	hop->authority_is_connect = true;
 	hop->connect.port = r->q->hbone_port;
 	hop->san_service = up->service;
 }
@@ -322,8 +353,7 @@ static void choose(struct route *r)
 		}
 	}
 	if (strcmp(up.workload->network, q->source->network) != 0) {
-		r->hop->dst = up.workload;
-		refuse(r->hop, ERR_UNSUPPORTED, NEXT_HOP_OTHER_NETWORK);
+		to_gateway(r, &up);
 		return;
 	}
 	g = &up.workload->waypoint;
@@ -350,9 +380,33 @@ void next_hop_choose(const struct next_hop_query *q, struct next_hop *ret_hop)
 	choose(&r);
 }
 
+enum err next_hop_resolved(struct next_hop *hop, const struct ip *ips, size_t n,
+                           const struct ip *target, uint64_t dice)
+{
+	size_t alike = 0, drawn;
+
+	for (size_t i = 0; i < n; i++)
+		alike += ips[i].family == target->family;
+	if (n == 0)
+		return ERR_RESOLVE;
+	drawn = dice_below(&dice, alike > 0 ? alike : n);
+	for (size_t i = 0; i < n; i++) {
+		if (alike > 0 && ips[i].family != target->family)
+			continue;
+		if (drawn-- == 0) {
+			hop->connect.ip = ips[i];
+			break;
+		}
+	}
+	if (hop->authority_is_connect)
+		hop->authority.ip = hop->connect.ip;
+	hop->hostname = NULL;
+	return ERR_OK;
+}
+
 size_t next_hop_identity_count(const struct next_hop *hop)
 {
-	if (hop->kind != NEXT_HOP_HBONE)
+	if (hop->kind != NEXT_HOP_HBONE && hop->kind != NEXT_HOP_DOUBLE_HBONE)
 		return 0;
 	return 1 + (hop->san_service ? hop->san_service->identity_count : 0);
 }
@@ -360,6 +414,16 @@ size_t next_hop_identity_count(const struct next_hop *hop)
 const char *next_hop_identity(const struct next_hop *hop, size_t i)
 {
 	return i == 0 ? hop->dst->identity : hop->san_service->identities[i - 1];
+}
+
+size_t next_hop_inner_identity_count(const struct next_hop *hop)
+{
+	return hop->kind == NEXT_HOP_DOUBLE_HBONE ? hop->inner_service->identity_count : 0;
+}
+
+const char *next_hop_inner_identity(const struct next_hop *hop, size_t i)
+{
+	return hop->inner_service->identities[i];
 }
 
 static const char *gateway_text(const struct gateway_address *g, char *out, size_t out_len)
@@ -384,27 +448,32 @@ const char *next_hop_words(const struct next_hop *hop, char out[NEXT_HOP_WORDS_M
 			"its load balancer says Passthrough: plain TCP, as asked",
 		[NEXT_HOP_NO_ENDPOINT] =
 			"refused: no healthy endpoint with this port, in reach of the load balancer's mode",
-		[NEXT_HOP_OTHER_NETWORK] =
-			"refused: the endpoint is on another network; network gateways are not supported yet",
+		[NEXT_HOP_NO_GATEWAY] =
+			"refused: the endpoint is on another network and names no network gateway",
+		[NEXT_HOP_NO_SERVICE] =
+			"refused: a workload of another network is only reached through a service",
+		[NEXT_HOP_GATEWAY_UNRESOLVED] =
+			"refused: the endpoint is on another network whose gateway has no endpoint",
 		[NEXT_HOP_NO_ADDRESS] =
 			"refused: the endpoint has no address of a family the service allows",
-		[NEXT_HOP_ONLY_HOSTNAME] =
-			"refused: the endpoint has only a host name; resolving it is not supported yet",
 		[NEXT_HOP_WAYPOINT_UNRESOLVED] =
 			"refused: the waypoint it must go through has no endpoint",
 		[NEXT_HOP_SERVICE_WAYPOINT] = "the service has a waypoint: HBONE to it",
 		[NEXT_HOP_WORKLOAD_WAYPOINT] = "the workload has a waypoint: HBONE to it",
 		[NEXT_HOP_SERVICE_ENDPOINT] = "an endpoint of the service",
 		[NEXT_HOP_WORKLOAD_ADDRESS] = "the address of a workload",
+		[NEXT_HOP_NETWORK_GATEWAY] =
+			"an endpoint on another network: HBONE within HBONE through its gateway",
 	};
+	const struct gateway_address *via = hop->gateway ? hop->gateway : hop->waypoint;
 	char gateway[160] = "";
 	const char *how = "";
 
 	if (hop->reason == NEXT_HOP_SERVICE_ENDPOINT || hop->reason == NEXT_HOP_WORKLOAD_ADDRESS)
 		how = hop->kind == NEXT_HOP_HBONE ? " that speaks HBONE"
 		                                  : " outside the mesh: plain TCP";
-	if (hop->waypoint)
-		(void)gateway_text(hop->waypoint, gateway, sizeof(gateway));
+	if (via)
+		(void)gateway_text(via, gateway, sizeof(gateway));
 	(void)snprintf(out, NEXT_HOP_WORDS_MAX, "%s%s%s%s%s", words[hop->reason], how,
 	               gateway[0] ? " (" : "", gateway, gateway[0] ? ")" : "");
 	return out;
