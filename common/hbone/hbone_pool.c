@@ -26,7 +26,7 @@ enum tunnel_state {
 };
 
 struct hbone_tunnel {
-	struct hbone_carrier carrier;
+	struct hbone_conn conn;
 	struct hbone_pool *pool;
 	struct map_node node;       /* in the pool's table while it is the one to ask */
 	struct hbone_tunnel *older; /* same key, full at the time */
@@ -174,14 +174,14 @@ static void tunnel_over(struct hbone_tunnel *t, enum err cause)
 
 static bool can_open(const struct hbone_tunnel *t)
 {
-	return h2_conn_ready(&t->carrier.h2) && h2_session_can_open(t->carrier.h2.session);
+	return h2_conn_ready(&t->conn.h2) && h2_session_can_open(t->conn.h2.session);
 }
 
 static bool has_room(const struct hbone_tunnel *t)
 {
 	if (t->state == TUNNEL_ENDED || t->goaway)
 		return false;
-	if (t->carrier.count + t->waiting_count >= t->pool->options.streams_max)
+	if (t->conn.carrier.count + t->waiting_count >= t->pool->options.streams_max)
 		return false;
 	return t->state != TUNNEL_OPEN || can_open(t);
 }
@@ -199,26 +199,25 @@ static void on_idle(struct timer *timer)
 {
 	struct hbone_tunnel *t = container_of(timer, struct hbone_tunnel, idle);
 	uint64_t unused_ms = loop_now_ms(t->pool->loop) - t->asked_ms;
-	bool busy = t->carrier.count > 0 || t->waiting_count > 0;
+	bool busy = t->conn.carrier.count > 0 || t->waiting_count > 0;
 
 	if (t->state != TUNNEL_OPEN)
 		return;
-	busy |= h2_session_streams(t->carrier.h2.session) > 0; /* ends that have not left */
+	busy |= h2_session_streams(t->conn.h2.session) > 0; /* ends that have not left */
 	if (busy || (!t->goaway && unused_ms < t->pool->options.idle_ms)) {
 		arm_idle(t);
 		return;
 	}
 	withdraw(t);
 	t->goaway = true;
-	h2_conn_close(&t->carrier.h2, err_info(ERR_OK)->h2_code);
+	h2_conn_close(&t->conn.h2, err_info(ERR_OK)->h2_code);
 }
 
 /* Open a's stream on an open tunnel. */
 static void open_stream(struct hbone_tunnel *t, struct hbone_call *a)
 {
 	int32_t id = 0;
-	enum err e =
-		h2_session_request(t->carrier.h2.session, a->fields, a->field_count, NULL, &id);
+	enum err e = h2_session_request(t->conn.h2.session, a->fields, a->field_count, NULL, &id);
 
 	if (e != ERR_OK) {
 		answer(a, e);
@@ -228,8 +227,8 @@ static void open_stream(struct hbone_tunnel *t, struct hbone_call *a)
 	list_remove(&a->link);
 	t->waiting_count--;
 	a->tunnel = NULL;
-	hbone_stream_attach(&a->stream, &t->carrier, id, &call_stream_owner);
-	h2_conn_kick(&t->carrier.h2);
+	hbone_stream_attach(&a->stream, &t->conn.carrier, id, &call_stream_owner);
+	h2_conn_kick(&t->conn.h2);
 	timer_arm(t->pool->loop, &a->deadline, t->pool->options.answer_ms);
 }
 
@@ -245,7 +244,7 @@ static void serve_waiting(struct hbone_tunnel *t)
 
 static struct hbone_tunnel *of_conn(struct h2_conn *c)
 {
-	return container_of(c, struct hbone_tunnel, carrier.h2);
+	return container_of(c, struct hbone_tunnel, conn.h2);
 }
 
 static void on_ready(struct h2_conn *c)
@@ -275,7 +274,7 @@ static void on_event(struct h2_conn *c, const struct h2_event *ev, struct iobuf 
 	} else if (ev->kind == H2_EV_REQUEST) {
 		h2_head_free(ev->head); /* nghttp2 refuses requests to a client; never comes */
 	} else {
-		hbone_carrier_event(&t->carrier, ev, buf);
+		hbone_carrier_event(&t->conn.carrier, ev, buf);
 	}
 }
 
@@ -284,7 +283,7 @@ static void on_ended(struct h2_conn *c, enum err cause)
 	struct hbone_tunnel *t = of_conn(c);
 
 	tunnel_over(t, cause);
-	hbone_carrier_ended(&t->carrier, cause);
+	hbone_carrier_ended(&t->conn.carrier, cause);
 }
 
 static void on_landed(struct h2_conn *c)
@@ -333,7 +332,7 @@ void hbone_dial_done(struct hbone_pool *p, struct hbone_dial *d, int fd, enum er
 		return;
 	}
 	t->state = TUNNEL_HANDSHAKE;
-	h2_conn_start(&t->carrier.h2, p->loop, fd, tls, &h2);
+	h2_conn_start(&t->conn.h2, p->loop, fd, tls, &h2);
 }
 
 /* --- asking ------------------------------------------------------------------------------- */
@@ -358,7 +357,7 @@ static struct hbone_tunnel *new_tunnel(struct hbone_pool *p, const struct hbone_
 		return NULL;
 	}
 	t->config = tls_config_ref(k->config);
-	hbone_carrier_init(&t->carrier);
+	hbone_conn_init(&t->conn);
 	list_init(&t->link);
 	list_init(&t->waiting);
 	timer_init(&t->idle, on_idle);
@@ -564,8 +563,8 @@ void hbone_pool_stop(struct hbone_pool *p)
 
 		switch (t->state) {
 		case TUNNEL_DIAL: p->owner->dial_cancel(p, &t->dial); break;
-		case TUNNEL_HANDSHAKE: h2_conn_abort(&t->carrier.h2, ERR_CANCELLED); break;
-		case TUNNEL_OPEN: h2_conn_close(&t->carrier.h2, err_info(ERR_OK)->h2_code); break;
+		case TUNNEL_HANDSHAKE: h2_conn_abort(&t->conn.h2, ERR_CANCELLED); break;
+		case TUNNEL_OPEN: h2_conn_close(&t->conn.h2, err_info(ERR_OK)->h2_code); break;
 		case TUNNEL_ENDED: break;
 		}
 	}

@@ -5,12 +5,12 @@
 
 static struct hbone_server *of_conn(struct h2_conn *c)
 {
-	return container_of(c, struct hbone_server, carrier.h2);
+	return container_of(c, struct hbone_server, conn.h2);
 }
 
 static struct hbone_server *of_stream(struct hbone_stream *s)
 {
-	return container_of(s->carrier, struct hbone_server, carrier);
+	return container_of(s->carrier, struct hbone_server, conn.carrier);
 }
 
 static void on_ready(struct h2_conn *c)
@@ -37,8 +37,8 @@ static void take_request(struct hbone_server *s, const struct h2_event *ev)
 /* Drained: the last stream is over, its end has left, and the peer was told the last id. */
 static void close_if_drained(struct hbone_server *s)
 {
-	if (s->final_sent && h2_session_streams(s->carrier.h2.session) == 0)
-		h2_conn_close(&s->carrier.h2, err_info(ERR_OK)->h2_code);
+	if (s->final_sent && h2_session_streams(s->conn.h2.session) == 0)
+		h2_conn_close(&s->conn.h2, err_info(ERR_OK)->h2_code);
 }
 
 static void on_event(struct h2_conn *c, const struct h2_event *ev, struct iobuf *buf)
@@ -48,7 +48,7 @@ static void on_event(struct h2_conn *c, const struct h2_event *ev, struct iobuf 
 	if (ev->kind == H2_EV_REQUEST)
 		take_request(s, ev);
 	else
-		hbone_carrier_event(&s->carrier, ev, buf);
+		hbone_carrier_event(&s->conn.carrier, ev, buf);
 	close_if_drained(s);
 }
 
@@ -57,7 +57,7 @@ static void on_ended(struct h2_conn *c, enum err cause)
 	struct hbone_server *s = of_conn(c);
 
 	timer_disarm(&s->step);
-	hbone_carrier_ended(&s->carrier, cause);
+	hbone_carrier_ended(&s->conn.carrier, cause);
 	s->owner->ended(s, cause);
 }
 
@@ -82,11 +82,11 @@ static void on_step(struct timer *t)
 
 	if (!s->final_sent) {
 		s->final_sent = true;
-		h2_session_shutdown(s->carrier.h2.session);
-		h2_conn_kick(&s->carrier.h2);
+		h2_session_shutdown(s->conn.h2.session);
+		h2_conn_kick(&s->conn.h2);
 	}
 	close_if_drained(s);
-	timer_arm(s->carrier.h2.tls.loop, t, HBONE_SHUTDOWN_STEP_MS);
+	timer_arm(s->conn.h2.tls.loop, t, HBONE_SHUTDOWN_STEP_MS);
 }
 
 void hbone_server_start(struct hbone_server *c, struct loop *loop, int fd, struct tls_session *tls,
@@ -102,19 +102,19 @@ void hbone_server_start(struct hbone_server *c, struct loop *loop, int fd, struc
 	c->draining = false;
 	c->final_sent = false;
 	timer_init(&c->step, on_step);
-	hbone_carrier_init(&c->carrier);
-	h2_conn_start(&c->carrier.h2, loop, fd, tls, &h2);
+	hbone_conn_init(&c->conn);
+	h2_conn_start(&c->conn.h2, loop, fd, tls, &h2);
 }
 
 void hbone_server_fini(struct hbone_server *c)
 {
 	timer_disarm(&c->step);
-	h2_conn_fini(&c->carrier.h2);
+	h2_conn_fini(&c->conn.h2);
 }
 
 const char *hbone_server_peer(const struct hbone_server *c)
 {
-	return h2_conn_peer(&c->carrier.h2);
+	return h2_conn_peer(&c->conn.h2);
 }
 
 static enum err respond(struct hbone_server *c, int32_t id, uint16_t status,
@@ -126,9 +126,9 @@ static enum err respond(struct hbone_server *c, int32_t id, uint16_t status,
 	hbone_fields_init(&f);
 	e = hbone_response_build(status, baggage, &f);
 	if (e == ERR_OK)
-		e = h2_session_respond(c->carrier.h2.session, id, f.field, f.count, status != 200);
+		e = h2_session_respond(c->conn.h2.session, id, f.field, f.count, status != 200);
 	hbone_fields_fini(&f);
-	h2_conn_kick(&c->carrier.h2);
+	h2_conn_kick(&c->conn.h2);
 	return e;
 }
 
@@ -142,7 +142,7 @@ enum err hbone_server_grant(struct hbone_stream *s, const struct baggage *baggag
 void hbone_server_refuse_id(struct hbone_server *c, int32_t stream_id, enum err cause)
 {
 	if (respond(c, stream_id, err_info(cause)->http_status, NULL) != ERR_OK)
-		h2_session_reset(c->carrier.h2.session, stream_id, err_info(cause)->h2_code);
+		h2_session_reset(c->conn.h2.session, stream_id, err_info(cause)->h2_code);
 }
 
 void hbone_server_refuse(struct hbone_stream *s, enum err cause)
@@ -158,27 +158,27 @@ void hbone_server_drain(struct hbone_server *c)
 	if (c->draining)
 		return;
 	c->draining = true;
-	if (c->carrier.h2.session == NULL) {
-		h2_conn_abort(&c->carrier.h2, ERR_DRAINED);
+	if (c->conn.h2.session == NULL) {
+		h2_conn_abort(&c->conn.h2, ERR_DRAINED);
 		return;
 	}
-	h2_session_shutdown(c->carrier.h2.session);
-	h2_conn_kick(&c->carrier.h2);
-	timer_arm(c->carrier.h2.tls.loop, &c->step, HBONE_SHUTDOWN_STEP_MS);
+	h2_session_shutdown(c->conn.h2.session);
+	h2_conn_kick(&c->conn.h2);
+	timer_arm(c->conn.h2.tls.loop, &c->step, HBONE_SHUTDOWN_STEP_MS);
 }
 
 void hbone_server_close(struct hbone_server *c, enum err cause)
 {
-	while (!list_empty(&c->carrier.streams)) {
+	while (!list_empty(&c->conn.carrier.streams)) {
 		struct hbone_stream *s =
-			list_entry(c->carrier.streams.next, struct hbone_stream, link);
+			list_entry(c->conn.carrier.streams.next, struct hbone_stream, link);
 		const struct hbone_stream_owner *owner = s->owner;
 
 		hbone_stream_reset(s, err_info(cause)->h2_code);
 		owner->broken(s, cause);
 	}
-	if (c->carrier.h2.session == NULL)
-		h2_conn_abort(&c->carrier.h2, cause); /* there is no HTTP/2 yet to say it in */
+	if (c->conn.h2.session == NULL)
+		h2_conn_abort(&c->conn.h2, cause); /* there is no HTTP/2 yet to say it in */
 	else
-		h2_conn_close(&c->carrier.h2, err_info(cause)->h2_code);
+		h2_conn_close(&c->conn.h2, err_info(cause)->h2_code);
 }

@@ -34,7 +34,7 @@ struct hbone_server_owner {
 
 /* Embedded; fields are private. */
 struct hbone_server {
-	struct hbone_carrier carrier;
+	struct hbone_conn conn;
 	const struct hbone_server_owner *owner;
 	struct timer step;
 	bool draining, final_sent;

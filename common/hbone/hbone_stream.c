@@ -3,13 +3,54 @@
 
 #include "common/base/check.h"
 
-void hbone_carrier_init(struct hbone_carrier *c)
+static struct h2_session *session_of(struct hbone_carrier *c)
 {
+	return c->driver->session(c);
+}
+
+static void kick(struct hbone_carrier *c)
+{
+	c->driver->kick(c);
+}
+
+void hbone_carrier_init(struct hbone_carrier *c, const struct hbone_carrier_driver *driver)
+{
+	c->driver = driver;
 	list_init(&c->streams);
 	c->count = 0;
 	c->held = 0;
 	c->owed = 0;
 }
+
+/* --- the driver of a carrier on a connection ------------------------------------------------ */
+
+static struct h2_session *conn_session(struct hbone_carrier *c)
+{
+	return container_of(c, struct hbone_conn, carrier)->h2.session;
+}
+
+static bool conn_ready(struct hbone_carrier *c)
+{
+	return h2_conn_ready(&container_of(c, struct hbone_conn, carrier)->h2);
+}
+
+static void conn_kick(struct hbone_carrier *c)
+{
+	h2_conn_kick(&container_of(c, struct hbone_conn, carrier)->h2);
+}
+
+static const struct hbone_carrier_driver conn_driver = {
+	.session = conn_session,
+	.ready = conn_ready,
+	.kick = conn_kick,
+};
+
+void hbone_conn_init(struct hbone_conn *c)
+{
+	hbone_carrier_init(&c->carrier, &conn_driver);
+}
+
+/* --- the carrier's streams ------------------------------------------------------------------- */
 
 static void unlink_stream(struct hbone_stream *s)
 {
@@ -25,7 +66,7 @@ static void hold(struct hbone_carrier *c, size_t n)
 {
 	c->held += n;
 	if (c->held <= CARRIER_HELD_MAX)
-		h2_session_consumed_conn(c->h2.session, n);
+		h2_session_consumed_conn(session_of(c), n);
 	else
 		c->owed += n;
 }
@@ -37,9 +78,9 @@ static void release(struct hbone_carrier *c, size_t n)
 	CHECK(n <= c->held);
 	c->held -= n;
 	c->owed -= due;
-	if (due > 0 && h2_conn_ready(&c->h2)) {
-		h2_session_consumed_conn(c->h2.session, due);
-		h2_conn_kick(&c->h2);
+	if (due > 0 && c->driver->ready(c)) {
+		h2_session_consumed_conn(session_of(c), due);
+		kick(c);
 	}
 }
 
@@ -82,7 +123,7 @@ void hbone_carrier_event(struct hbone_carrier *c, const struct h2_event *ev, str
 		s = find_stream(c, ev->stream_id);
 	if (s == NULL) {
 		if (ev->kind == H2_EV_DATA)
-			h2_session_consumed_conn(c->h2.session, ev->data.n);
+			h2_session_consumed_conn(session_of(c), ev->data.n);
 		if (ev->kind == H2_EV_RESPONSE)
 			h2_head_free(ev->head);
 		return;
@@ -133,7 +174,7 @@ void hbone_stream_attach(struct hbone_stream *s, struct hbone_carrier *c, int32_
 		before = before->prev;
 	list_push(before, &s->link);
 	c->count++;
-	h2_session_set_user(c->h2.session, id, s);
+	h2_session_set_user(session_of(c), id, s);
 }
 
 void hbone_stream_move(struct hbone_stream *from, struct hbone_stream *to,
@@ -149,7 +190,7 @@ void hbone_stream_move(struct hbone_stream *from, struct hbone_stream *to,
 	list_push(&from->link, &to->link); /* in its place */
 	list_remove(&from->link);
 	from->carrier = NULL;
-	h2_session_set_user(c->h2.session, to->id, to);
+	h2_session_set_user(session_of(c), to->id, to);
 }
 
 void hbone_stream_detach(struct hbone_stream *s)
@@ -160,9 +201,9 @@ void hbone_stream_detach(struct hbone_stream *s)
 		return;
 	release(c, s->untaken);
 	s->untaken = 0;
-	h2_session_set_user(c->h2.session, s->id, NULL);
+	h2_session_set_user(session_of(c), s->id, NULL);
 	unlink_stream(s);
-	h2_conn_kick(&c->h2);
+	kick(c);
 }
 
 void hbone_stream_reset(struct hbone_stream *s, uint32_t code)
@@ -171,7 +212,7 @@ void hbone_stream_reset(struct hbone_stream *s, uint32_t code)
 
 	if (c == NULL)
 		return;
-	h2_session_reset(c->h2.session, s->id, code);
+	h2_session_reset(session_of(c), s->id, code);
 	hbone_stream_detach(s);
 }
 
@@ -181,21 +222,21 @@ bool hbone_stream_put(struct hbone_stream *s, struct iobuf_view v)
 		iobuf_unref(v.buf);
 		return false;
 	}
-	h2_conn_kick(&s->carrier->h2);
-	return h2_session_put(s->carrier->h2.session, s->id, v) == ERR_OK;
+	kick(s->carrier);
+	return h2_session_put(session_of(s->carrier), s->id, v) == ERR_OK;
 }
 
 void hbone_stream_end(struct hbone_stream *s)
 {
 	if (s->carrier == NULL)
 		return;
-	h2_session_end(s->carrier->h2.session, s->id);
-	h2_conn_kick(&s->carrier->h2);
+	h2_session_end(session_of(s->carrier), s->id);
+	kick(s->carrier);
 }
 
 size_t hbone_stream_queued(const struct hbone_stream *s)
 {
-	return s->carrier == NULL ? 0 : h2_session_queued(s->carrier->h2.session, s->id);
+	return s->carrier == NULL ? 0 : h2_session_queued(session_of(s->carrier), s->id);
 }
 
 void hbone_stream_taken(struct hbone_stream *s, size_t n)
@@ -206,7 +247,7 @@ void hbone_stream_taken(struct hbone_stream *s, size_t n)
 		return;
 	CHECK(n <= s->untaken);
 	s->untaken -= n;
-	h2_session_consumed_stream(c->h2.session, s->id, n);
+	h2_session_consumed_stream(session_of(c), s->id, n);
 	release(c, n);
-	h2_conn_kick(&c->h2);
+	kick(c);
 }

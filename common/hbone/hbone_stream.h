@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * hbone_stream - one CONNECT stream, in either role, and the carrier (HTTP/2 connection) that many share.
+ * hbone_stream - one CONNECT stream, in either role, and the carrier (HTTP/2 connection) that many share. What is
+ * below the carrier, a socket or a stream of another one, is its driver's.
  *
  * The carrier returns the connection's receive window as soon as bytes are queued, up to CARRIER_HELD_MAX, so that
  * one reader who stops holds up its own stream only; beyond that the whole tunnel waits and memory stays bounded.
@@ -22,11 +23,27 @@ enum {
 	CARRIER_HELD_MAX = 16 * 1024 * 1024,
 };
 
+struct hbone_carrier;
+
+struct hbone_carrier_driver {
+	struct h2_session *(*session)(struct hbone_carrier *c);
+	/* May anything still be said on it. */
+	bool (*ready)(struct hbone_carrier *c);
+	/* Something was put into the session: let it leave at the end of this turn. */
+	void (*kick)(struct hbone_carrier *c);
+};
+
 struct hbone_carrier {
-	struct h2_conn h2;
+	const struct hbone_carrier_driver *driver;
 	struct list streams; /* private: by id */
 	unsigned int count;  /* streams on it */
 	size_t held, owed;   /* private: octets not taken yet; of those, window not returned yet */
+};
+
+/* A carrier on a TLS connection of its own. */
+struct hbone_conn {
+	struct hbone_carrier carrier;
+	struct h2_conn h2;
 };
 
 struct hbone_stream;
@@ -55,7 +72,9 @@ struct hbone_stream {
 	size_t untaken;
 };
 
-void hbone_carrier_init(struct hbone_carrier *c);
+void hbone_carrier_init(struct hbone_carrier *c, const struct hbone_carrier_driver *driver);
+/* Its carrier; h2 is still to be started. */
+void hbone_conn_init(struct hbone_conn *c);
 /* Pass a stream event on to its owner. REQUEST, GOAWAY and SETTINGS are not for here. */
 void hbone_carrier_event(struct hbone_carrier *c, const struct h2_event *ev, struct iobuf *buf);
 /* The connection is over: every stream breaks with cause. */

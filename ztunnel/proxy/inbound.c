@@ -457,8 +457,8 @@ void inbound_start_hbone(struct inbound_tunnel *tunnel, int32_t stream_id,
 	in->hbone = true;
 	metrics_gauge_add_for(tunnel->pod->worker->shard, METRIC_HBONE_STREAMS_OPEN,
 	                      METRIC_LABELS("server"), 1);
-	hbone_end_attach(&in->tunnel, tunnel->pod->worker->loop, &tunnel->server.carrier, stream_id,
-	                 on_tunnel_broken);
+	hbone_end_attach(&in->tunnel, tunnel->pod->worker->loop, &tunnel->server.conn.carrier,
+	                 stream_id, on_tunnel_broken);
 	pod_proxy_add(tunnel->pod, &tunnel->pod->conns, &in->conn);
 	inbound_judge(in, req);
 	inbound_run(in);

@@ -224,6 +224,10 @@ static enum outbound_state outbound_route(struct outbound *o)
 		outbound_fail(o, hop.cause);
 		return OUTBOUND_DRAIN;
 	}
+	if (hop.kind == NEXT_HOP_DOUBLE_HBONE || hop.hostname != NULL) {
+		outbound_fail(o, ERR_UNSUPPORTED);
+		return OUTBOUND_DRAIN;
+	}
 	if (hop.kind == NEXT_HOP_HBONE && config == NULL)
 		return wait_for_own(o, ERR_IDENTITY);
 	authority.ip = hop.authority.ip;

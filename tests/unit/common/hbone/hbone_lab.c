@@ -70,7 +70,7 @@ static void on_ended(struct hbone_server *s, enum err cause)
 	struct lab_peer *p = peer_of(s);
 
 	assert_int_equal(p->ended++, 0);
-	assert_int_equal(s->carrier.count, 0);
+	assert_int_equal(s->conn.carrier.count, 0);
 	p->cause = cause;
 	p->lab->peer_cause = cause;
 }

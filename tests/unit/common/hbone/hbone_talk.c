@@ -107,7 +107,7 @@ static void on_request(struct lab_peer *p, int32_t id, const struct hbone_reques
 	assert_in_range(t->far_count, 0, TALK_MAX - 1);
 	h = &t->far[t->far_count++];
 	h->hold = t->hold;
-	hbone_stream_attach(&h->s, &p->server.carrier, id, &heard_owner);
+	hbone_stream_attach(&h->s, &p->server.conn.carrier, id, &heard_owner);
 	if (t->mode != TALK_SILENT)
 		assert_int_equal(hbone_server_grant(&h->s, NULL), ERR_OK);
 	if (t->mode == TALK_BANNER)

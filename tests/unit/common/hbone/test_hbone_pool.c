@@ -259,8 +259,7 @@ static void a_refusal_tells_its_status_and_leaves_the_tunnel(void **state)
 		lab_turns(&talk.lab, 50);
 		assert_int_equal(talk.lab.dials, 1);
 		assert_int_equal(
-			h2_session_streams(lab_first_peer(&talk.lab)->server.carrier.h2.session),
-			1);
+			h2_session_streams(lab_first_peer(&talk.lab)->server.conn.h2.session), 1);
 		talk_fini(&talk);
 	}
 }
@@ -421,8 +420,8 @@ static bool servers_quiet(struct lab *l)
 	list_for_each (it, &l->peers) {
 		struct lab_peer *p = list_entry(it, struct lab_peer, link);
 
-		if (p->server.carrier.count > 0 ||
-		    (p->ready > 0 && h2_session_streams(p->server.carrier.h2.session) > 0))
+		if (p->server.conn.carrier.count > 0 ||
+		    (p->ready > 0 && h2_session_streams(p->server.conn.h2.session) > 0))
 			return false;
 	}
 	return true;
@@ -467,7 +466,7 @@ static void a_tunnel_that_dies_at_any_turn_answers_or_breaks_everyone_once(void 
 		}
 		aborted = !list_empty(&talk.lab.peers);
 		if (aborted)
-			h2_conn_abort(&lab_first_peer(&talk.lab)->server.carrier.h2,
+			h2_conn_abort(&lab_first_peer(&talk.lab)->server.conn.h2,
 			              ERR_POLICY_CHANGED);
 		lab_until(&talk.lab, &talk.answered, 5);
 		if (aborted)

@@ -222,8 +222,8 @@ static void what_stalled_streams_hold_of_a_tunnel_is_bounded_and_comes_back(void
 		lab_until(&talk.lab, &talk.far[i].end, 1);
 		assert_int_equal(talk.far[i].got, EACH);
 	}
-	assert_int_equal(server()->carrier.held, 0);
-	assert_int_equal(server()->carrier.owed, 0);
+	assert_int_equal(server()->conn.carrier.held, 0);
+	assert_int_equal(server()->conn.carrier.owed, 0);
 	talk_fini(&talk);
 }
 

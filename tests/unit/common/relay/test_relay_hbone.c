@@ -113,7 +113,7 @@ static void on_request(struct lab_peer *p, int32_t id, const struct hbone_reques
 	(void)req;
 	sim_pair(fixture.lab.loop, fds);
 	path->app[1] = fds[0];
-	hbone_end_attach(&h->tunnel, fixture.lab.loop, &p->server.carrier, id, NULL);
+	hbone_end_attach(&h->tunnel, fixture.lab.loop, &p->server.conn.carrier, id, NULL);
 	start(h, fds[1], false);
 	if (hbone_server_grant(&h->tunnel.stream, NULL) != ERR_OK)
 		relay_abort(&h->relay, ERR_MEMORY);
@@ -472,7 +472,7 @@ static void a_tunnel_that_dies_is_a_reset_unless_all_had_arrived(void **state)
 		}
 		died = !list_empty(&fixture.lab.peers);
 		if (died && cut % 3 == 0)
-			h2_conn_abort(&lab_first_peer(&fixture.lab)->server.carrier.h2,
+			h2_conn_abort(&lab_first_peer(&fixture.lab)->server.conn.h2,
 			              ERR_POLICY_CHANGED);
 		else if (died && cut % 3 == 1)
 			hbone_server_close(&lab_first_peer(&fixture.lab)->server,
