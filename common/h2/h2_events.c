@@ -15,7 +15,8 @@ void h2_events_clear(struct h2_events *e)
 	for (uint32_t i = 0; i < e->count; i++) {
 		struct h2_event *ev = &e->ev[i];
 
-		if (ev->kind == H2_EV_REQUEST || ev->kind == H2_EV_RESPONSE)
+		if (ev->kind == H2_EV_REQUEST || ev->kind == H2_EV_RESPONSE ||
+		    ev->kind == H2_EV_TRAILERS)
 			h2_head_free(ev->head);
 	}
 	e->count = 0;

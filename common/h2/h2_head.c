@@ -21,6 +21,7 @@ enum pseudo {
 
 struct h2_head_builder {
 	enum h2_role role;
+	bool trailers;
 	uint32_t size_max;
 	uint32_t size; /* as SETTINGS_MAX_HEADER_LIST_SIZE counts */
 	uint32_t count;
@@ -41,6 +42,15 @@ struct h2_head_builder *h2_head_builder_new(enum h2_role role, uint32_t size_max
 		return NULL;
 	b->role = role;
 	b->size_max = size_max;
+	return b;
+}
+
+struct h2_head_builder *h2_head_builder_new_trailers(uint32_t size_max)
+{
+	struct h2_head_builder *b = h2_head_builder_new(H2_SERVER, size_max);
+
+	if (b)
+		b->trailers = true;
 	return b;
 }
 
@@ -97,7 +107,7 @@ static bool status_valid(struct span v)
 
 static bool pseudo_valid(struct h2_head_builder *b, struct span name, struct span value)
 {
-	unsigned int bit = pseudo_of(b->role, name);
+	unsigned int bit = b->trailers ? 0 : pseudo_of(b->role, name);
 
 	if (bit == 0 || (b->seen & bit) || b->regular_seen)
 		return false;
@@ -160,6 +170,16 @@ enum err h2_head_builder_add(struct h2_head_builder *b, struct span name, struct
 	return ERR_OK;
 }
 
+static struct span copy_at(uint8_t **at, struct span s)
+{
+	struct span copy = span_of(*at, s.n);
+
+	if (s.n)
+		memcpy(*at, s.p, s.n);
+	*at += s.n;
+	return copy;
+}
+
 /* One block of memory: the head, its fields, their octets. */
 enum err h2_head_builder_finish(struct h2_head_builder *b, struct h2_head **ret_head)
 {
@@ -167,7 +187,7 @@ enum err h2_head_builder_finish(struct h2_head_builder *b, struct h2_head **ret_
 	struct h2_head *h;
 	uint8_t *p;
 
-	if (!(b->seen & must))
+	if (!b->trailers && !(b->seen & must))
 		return ERR_H2;
 	h = malloc(sizeof(*h) + b->count * sizeof(struct h2_field) + b->used);
 	if (!h)
@@ -184,6 +204,27 @@ enum err h2_head_builder_finish(struct h2_head_builder *b, struct h2_head **ret_
 	}
 	*ret_head = h;
 	return ERR_OK;
+}
+
+struct h2_head *h2_head_copy(const struct h2_field *fields, unsigned int count)
+{
+	size_t bytes = 0;
+	struct h2_head *h;
+	uint8_t *p;
+
+	for (unsigned int i = 0; i < count; i++)
+		bytes += fields[i].name.n + fields[i].value.n;
+	h = malloc(sizeof(*h) + count * sizeof(struct h2_field) + bytes);
+	if (!h)
+		return NULL;
+	h->count = count;
+	h->fields = (struct h2_field *)(void *)(h + 1);
+	p = (uint8_t *)(h->fields + count);
+	for (unsigned int i = 0; i < count; i++) {
+		h->fields[i].name = copy_at(&p, fields[i].name);
+		h->fields[i].value = copy_at(&p, fields[i].value);
+	}
+	return h;
 }
 
 const struct h2_field *h2_head_find(const struct h2_head *h, const char *name)

@@ -22,6 +22,10 @@ struct h2_head_builder;
 
 /* size_max: SETTINGS_MAX_HEADER_LIST_SIZE we enforce. NULL when out of memory. */
 struct h2_head_builder *h2_head_builder_new(enum h2_role role, uint32_t size_max);
+/* For trailers: no pseudo-header is allowed, none is needed (8.1). */
+struct h2_head_builder *h2_head_builder_new_trailers(uint32_t size_max);
+/* A copy of these fields in one block of memory; NULL when there is none. */
+struct h2_head *h2_head_copy(const struct h2_field *fields, unsigned int count);
 void h2_head_builder_free(struct h2_head_builder *b); /* NULL is allowed */
 
 /*

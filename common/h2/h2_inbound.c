@@ -65,6 +65,11 @@ static struct h2_stream *stream_arrives(struct h2_session *s, int32_t id)
 	return st;
 }
 
+static bool trailers_may_come(const struct h2_session *s, const struct h2_stream *st)
+{
+	return s->trailers && !st->trailed && !st->ended_in;
+}
+
 static int on_begin_headers(nghttp2_session *ng, const nghttp2_frame *frame, void *user)
 {
 	struct h2_session *s = user;
@@ -79,13 +84,14 @@ static int on_begin_headers(nghttp2_session *ng, const nghttp2_frame *frame, voi
 		                                NGHTTP2_REFUSED_STREAM);
 		return NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE;
 	}
-	if (st->headed || st->dropped) {
-		/* no trailers on a connected stream, RFC 9113 8.5 */
+	if (st->dropped || (st->headed && !trailers_may_come(s, st))) {
+		/* above all on a connected stream, RFC 9113 8.5 */
 		stream_error(s, st, NGHTTP2_PROTOCOL_ERROR);
 		return NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE;
 	}
 	h2_head_builder_free(s->head);
-	s->head = h2_head_builder_new(s->role, s->header_list_max);
+	s->head = st->headed ? h2_head_builder_new_trailers(s->header_list_max)
+	                     : h2_head_builder_new(s->role, s->header_list_max);
 	if (!s->head) {
 		stream_error(s, st, NGHTTP2_REFUSED_STREAM);
 		return NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE;
@@ -153,6 +159,23 @@ static int deliver_end(struct h2_session *s, struct h2_stream *st)
 	return h2_session_event(s, H2_EV_END, st, 0) ? 0 : dead(s, ERR_MEMORY);
 }
 
+static int deliver_trailers(struct h2_session *s, struct h2_stream *st, struct h2_head *head,
+                            bool end)
+{
+	struct h2_event ev = {
+		.kind = H2_EV_TRAILERS, .stream_id = st->id, .user = st->user, .head = head};
+
+	st->trailed = true;
+	if (!end || !h2_events_add(s->ev, ev)) {
+		h2_head_free(head);
+		if (end)
+			return dead(s, ERR_MEMORY);
+		stream_error(s, st, NGHTTP2_PROTOCOL_ERROR); /* trailers end the message, 8.1 */
+		return 0;
+	}
+	return deliver_end(s, st);
+}
+
 static int on_head(struct h2_session *s, struct h2_stream *st, uint8_t flags)
 {
 	struct h2_head *head = NULL;
@@ -166,6 +189,8 @@ static int on_head(struct h2_session *s, struct h2_stream *st, uint8_t flags)
 		stream_error(s, st, code_of_head_error(e));
 		return 0;
 	}
+	if (st->headed)
+		return deliver_trailers(s, st, head, end);
 	if (s->role == H2_CLIENT && interim(head)) {
 		h2_head_free(head);
 		if (end || ++st->interim > H2_INTERIM_MAX)

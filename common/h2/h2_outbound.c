@@ -45,6 +45,19 @@ static size_t next_len(const struct h2_session *s, struct h2_stream *st, size_t 
 	return n;
 }
 
+/* They leave behind the last DATA frame. */
+static bool submit_trailers(struct h2_session *s, struct h2_stream *st)
+{
+	nghttp2_nv nv[H2_FIELDS_MAX];
+	int rv;
+
+	h2_make_fields(nv, st->trailers->fields, st->trailers->count);
+	rv = nghttp2_submit_trailer(s->ng, st->id, nv, st->trailers->count);
+	h2_head_free(st->trailers);
+	st->trailers = NULL;
+	return rv == 0;
+}
+
 /* nghttp2 sets the shape of its callbacks. NOLINTNEXTLINE(readability-non-const-parameter) */
 static ssize_t on_read(nghttp2_session *ng, int32_t id, uint8_t *buf, size_t len, uint32_t *flags,
                        nghttp2_data_source *source, void *user)
@@ -64,8 +77,14 @@ static ssize_t on_read(nghttp2_session *ng, int32_t id, uint8_t *buf, size_t len
 		return NGHTTP2_ERR_PAUSE;
 	n = next_len(s, st, len);
 	*flags |= NGHTTP2_DATA_FLAG_NO_COPY;
-	if (st->end_queued && n == st->queue.bytes)
-		*flags |= NGHTTP2_DATA_FLAG_EOF;
+	if (!st->end_queued || n < st->queue.bytes)
+		return (ssize_t)n;
+	*flags |= NGHTTP2_DATA_FLAG_EOF;
+	if (st->trailers) {
+		*flags |= NGHTTP2_DATA_FLAG_NO_END_STREAM;
+		if (!submit_trailers(s, st))
+			return NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE;
+	}
 	return (ssize_t)n;
 }
 
@@ -177,12 +196,11 @@ static void headers_sent(struct h2_session *s, struct h2_stream *st, uint8_t fla
 	if (s->role == H2_CLIENT) {
 		list_remove(&st->link); /* from unsent: nghttp2 finds it from now on */
 		list_push(&s->streams, &st->link);
-		return;
 	}
 	if (!(flags & NGHTTP2_FLAG_END_STREAM))
 		return;
 	st->ended_out = true;
-	if (!st->ended_in) {
+	if (s->role == H2_SERVER && !st->ended_in) {
 		st->finishing = true;
 		h2_stream_rst(s, st, NGHTTP2_NO_ERROR); /* contract 6.3 */
 	}

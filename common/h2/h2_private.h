@@ -46,6 +46,7 @@ struct h2_stream {
 	struct list report;       /* in session->reports while .sent or .rst_owed */
 	struct iobuf_queue queue; /* payload that waits for window */
 	void *user;
+	struct h2_head *trailers; /* ours, until the end of the queue is reached */
 	int32_t id;
 	uint32_t sent; /* octets not yet reported by SENT */
 	uint32_t rst_code;
@@ -55,6 +56,7 @@ struct h2_stream {
 	bool answered : 1;   /* server: an answer was given */
 	bool deferred : 1;   /* nghttp2 waits to be told of more payload */
 	bool end_queued : 1; /* END_STREAM after the queue */
+	bool trailed : 1;    /* the peer's trailers came */
 	bool ended_in : 1;
 	bool ended_out : 1;
 	bool finishing : 1; /* RST_STREAM(NO_ERROR) of ours behind an answer without body */
@@ -67,6 +69,7 @@ struct h2_session {
 	nghttp2_session *ng;
 	enum h2_role role;
 	uint32_t header_list_max;
+	bool trailers; /* allowed, both ways */
 	struct h2_record_writer records;
 	struct list streams;   /* known to nghttp2 */
 	struct list unsent;    /* client: their HEADERS wait for h2_session_send */
@@ -101,6 +104,9 @@ struct h2_stream *h2_stream_new(struct h2_session *s, struct list *in, int32_t i
 void h2_stream_free(struct h2_session *s, struct h2_stream *st);
 /* NULL when there is none, or the owner dropped it. */
 struct h2_stream *h2_stream_find(const struct h2_session *s, int32_t id);
+/* Room for nghttp2 to read them from; it copies, its types are not const. */
+void h2_make_fields(nghttp2_nv nv[H2_FIELDS_MAX], const struct h2_field *fields,
+                    unsigned int count);
 /* Takes v when true. */
 bool h2_stream_put(struct h2_stream *st, struct iobuf_view v);
 /* Queue RST_STREAM; when there is no memory it is owed until the next send. */

@@ -73,6 +73,7 @@ struct h2_session *h2_session_new_mem(enum h2_role role, const struct h2_options
 		return NULL;
 	s->role = role;
 	s->header_list_max = opt->header_list_max;
+	s->trailers = opt->trailers;
 	s->now_ms = now_ms;
 	s->ping_interval_ms = opt->ping_interval_ms;
 	s->ping_timeout_ms = opt->ping_timeout_ms;
@@ -254,8 +255,7 @@ bool h2_session_wants_send(const struct h2_session *s)
 	       (!s->broken && nghttp2_session_want_write(s->ng));
 }
 
-static void make_fields(nghttp2_nv nv[H2_FIELDS_MAX], const struct h2_field *fields,
-                        unsigned int count)
+void h2_make_fields(nghttp2_nv nv[H2_FIELDS_MAX], const struct h2_field *fields, unsigned int count)
 {
 	CHECK(count <= H2_FIELDS_MAX);
 	for (unsigned int i = 0; i < count; i++) {
@@ -291,7 +291,7 @@ enum err h2_session_request(struct h2_session *s, const struct h2_field *fields,
 	st = h2_stream_new(s, &s->unsent, 0);
 	if (!st)
 		return ERR_MEMORY;
-	make_fields(nv, fields, count);
+	h2_make_fields(nv, fields, count);
 	body = h2_outbound_body(st);
 	id = nghttp2_submit_request(s->ng, NULL, nv, count, &body, st);
 	if (id < 0) {
@@ -316,7 +316,7 @@ enum err h2_session_respond(struct h2_session *s, int32_t stream_id, const struc
 
 	if (!st || s->role != H2_SERVER || st->answered)
 		return ERR_INTERNAL;
-	make_fields(nv, fields, count);
+	h2_make_fields(nv, fields, count);
 	body = h2_outbound_body(st);
 	rv = nghttp2_submit_response(s->ng, stream_id, nv, count, end ? NULL : &body);
 	if (rv != 0)
@@ -373,6 +373,21 @@ void h2_session_end(struct h2_session *s, int32_t stream_id)
 		return;
 	st->end_queued = true;
 	(void)wake(s, st); /* without memory the session is broken, and says so */
+}
+
+enum err h2_session_end_fields(struct h2_session *s, int32_t stream_id,
+                               const struct h2_field *fields, unsigned int count)
+{
+	struct h2_stream *st = h2_stream_find(s, stream_id);
+
+	CHECK(s->trailers && count <= H2_FIELDS_MAX);
+	if (!st || st->end_queued)
+		return ERR_H2_STREAM_RESET;
+	st->trailers = h2_head_copy(fields, count);
+	if (!st->trailers)
+		return ERR_MEMORY;
+	st->end_queued = true;
+	return wake(s, st);
 }
 
 void h2_session_reset(struct h2_session *s, int32_t stream_id, uint32_t code)

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * h2_session - one HTTP/2 connection as a pure state machine over nghttp2: plain bytes in, events out; requests
- * and data in, plain TLS-record-sized blocks out. RFC 9113. Made for CONNECT tunnels; bodies are opaque bytes.
+ * and data in, plain TLS-record-sized blocks out. RFC 9113. Bodies are opaque bytes; made for CONNECT tunnels, and
+ * with the option trailers for messages that end in fields (gRPC).
  *
  * Flow control is the caller's: received data costs window until h2_session_consumed_*() gives it back, and data
  * to send waits in the stream's queue until the peer's window takes it.
@@ -27,6 +28,7 @@ struct h2_options {
 	uint32_t streams_max;      /* server: SETTINGS_MAX_CONCURRENT_STREAMS */
 	uint32_t ping_interval_ms; /* keepalive; 0: none */
 	uint32_t ping_timeout_ms;
+	bool trailers; /* fields may follow a body; without, they are an error, as on any CONNECT stream (8.5) */
 };
 
 /* One header field; borrowed. Pseudo-headers included (":method"). */
@@ -47,6 +49,7 @@ enum h2_event_kind {
 	H2_EV_REQUEST,  /* server: a request head; the consumer owns .head */
 	H2_EV_RESPONSE, /* client: a final response head; the consumer owns .head */
 	H2_EV_DATA,     /* .data lies inside the input span */
+	H2_EV_TRAILERS, /* fields behind the body; END follows; the consumer owns .head */
 	H2_EV_END,      /* the peer ended its side of the stream (END_STREAM) */
 	H2_EV_RESET, /* the stream is gone: RST_STREAM received, or a stream error of ours; .code */
 	/* Both sides ended in order, or an answer without body ended the stream (h2_session_respond with end);
@@ -125,6 +128,12 @@ void h2_session_set_user(struct h2_session *s, int32_t stream_id, void *user);
 MUST_CHECK enum err h2_session_put(struct h2_session *s, int32_t stream_id, struct iobuf_view v);
 /* END_STREAM after what is queued. */
 void h2_session_end(struct h2_session *s, int32_t stream_id);
+/*
+ * The same, with trailers (no pseudo-headers) as the last frame; copied. Needs the option trailers.
+ * Errs: ERR_MEMORY; ERR_H2_STREAM_RESET when the stream is gone or ended.
+ */
+MUST_CHECK enum err h2_session_end_fields(struct h2_session *s, int32_t stream_id,
+                                          const struct h2_field *fields, unsigned int count);
 /* RST_STREAM with code now, ahead of what is queued (which is dropped). No event follows for this stream. */
 void h2_session_reset(struct h2_session *s, int32_t stream_id, uint32_t code);
 size_t h2_session_queued(const struct h2_session *s, int32_t stream_id);

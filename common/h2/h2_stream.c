@@ -27,6 +27,7 @@ void h2_stream_free(struct h2_session *s, struct h2_stream *st)
 	list_remove(&st->link);
 	list_remove(&st->report);
 	iobuf_queue_fini(&st->queue);
+	h2_head_free(st->trailers);
 	free(st);
 }
 

@@ -150,6 +150,7 @@ void hbone_carrier_event(struct hbone_carrier *c, const struct h2_event *ev, str
 		unlink_stream(s);
 		break;
 	case H2_EV_REQUEST:
+	case H2_EV_TRAILERS: /* not asked for in the options */
 	case H2_EV_GOAWAY:
 	case H2_EV_SETTINGS: break;
 	}

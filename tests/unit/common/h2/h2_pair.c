@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "tests/unit/common/h2/h2_pair.h"
 
+#include <stdio.h>
 #include <string.h>
 
 const struct h2_options pair_options = {
@@ -69,6 +70,17 @@ struct seen *side_seen(struct side *x, int32_t id)
 	return &x->seen[x->seen_count++];
 }
 
+static void take_trailers(struct seen *w, const struct h2_head *head)
+{
+	const struct h2_field *f = &head->fields[head->count - 1];
+
+	assert_false(w->trailers);
+	assert_false(w->ended);
+	w->trailers = true;
+	snprintf(w->last_field, sizeof(w->last_field), "%.*s=%.*s", (int)f->name.n,
+	         (const char *)f->name.p, (int)f->value.n, (const char *)f->value.p);
+}
+
 static void take_event(struct side *x, const struct h2_event *ev)
 {
 	struct seen *w = ev->stream_id ? side_seen(x, ev->stream_id) : NULL;
@@ -98,6 +110,7 @@ static void take_event(struct side *x, const struct h2_event *ev)
 			w->unread = 0;
 		}
 		break;
+	case H2_EV_TRAILERS: take_trailers(w, ev->head); break;
 	case H2_EV_END:
 		assert_false(w->ended);
 		w->ended = true;

@@ -21,8 +21,9 @@ enum { PAIR_STREAMS_MAX = 256 };
 /* What one side has seen of one stream. */
 struct seen {
 	int32_t id;
-	bool request, response, ended, reset, closed;
-	uint32_t code; /* of reset */
+	bool request, response, trailers, ended, reset, closed;
+	char last_field[64]; /* "name=value" of the last trailer */
+	uint32_t code;       /* of reset */
 	char status[4];
 	uint64_t bytes, hash; /* of payload received */
 	uint64_t sent;        /* sum of SENT */

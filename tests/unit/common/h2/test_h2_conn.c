@@ -95,6 +95,7 @@ static void on_event(struct h2_conn *c, const struct h2_event *ev, struct iobuf 
 		h2_session_consumed_stream(c->session, ev->stream_id, ev->data.n);
 		h2_session_consumed_conn(c->session, ev->data.n);
 		break;
+	case H2_EV_TRAILERS: h2_head_free(ev->head); break;
 	case H2_EV_END: e->got_end = true; break;
 	case H2_EV_RESET: e->resets++; break;
 	case H2_EV_GOAWAY: e->goaways++; break;
