@@ -15,6 +15,7 @@ struct socket_batch {
 	struct op_msg msg;
 	struct socket_end *socket;
 	unsigned int count; /* views lent by a send */
+	size_t len;         /* and their octets */
 	struct iobuf *slots[SOCKET_BATCH];
 	struct iovec iov[SOCKET_IOV];
 };
@@ -258,10 +259,12 @@ static void write_more(struct socket_end *s)
 	}
 	memset(&b->msg, 0, sizeof(b->msg));
 	b->socket = s;
+	b->len = 0;
 	while (n < SOCKET_IOV && n < s->out.count) {
 		struct iobuf_view v = *iobuf_queue_at(&s->out, n);
 
 		b->iov[n++] = (struct iovec){.iov_base = v.p, .iov_len = v.len};
+		b->len += v.len;
 	}
 	b->count = n;
 	s->tx = b;
@@ -284,6 +287,7 @@ static void on_sent(struct op *op)
 	struct socket_batch *b = container_of(op, struct socket_batch, msg.op);
 	struct socket_end *s = b->socket;
 	int32_t res = op->res;
+	bool failed = res < 0 || (size_t)res < b->len;
 
 	s->tx = NULL;
 	free(b);
@@ -291,11 +295,17 @@ static void on_sent(struct op *op)
 		land(s);
 		return;
 	}
-	if (res < 0) {
-		break_off(s, ERR_RESET);
-	} else {
+	/*
+	 * A send that stopped midway has met the error, and the kernel tells an error once: the next read would find what
+	 * looks like an end of the stream.
+	 */
+	if (res > 0) {
 		iobuf_queue_consume(&s->out, (size_t)res);
 		relay_on_sent(&s->end, (size_t)res);
+	}
+	if (failed) {
+		break_off(s, ERR_RESET);
+	} else {
 		write_more(s);
 		finish_if_due(s);
 	}
