@@ -122,7 +122,8 @@ static void on_dialed(struct pod_dial *d)
 	in->dial = NULL;
 	in->spoof_port = d->ret_port;
 	if (d->ret_err == ERR_OK && in->cause != ERR_OK) {
-		loop_close(loop, d->ret_fd); /* too late: the other side is gone */
+		loop_reset_close(loop,
+		                 d->ret_fd); /* too late: what never was must not end in order */
 	} else if (d->ret_err == ERR_OK) {
 		in->dialed = true;
 		socket_end_init(&in->app, loop, d->ret_fd);

@@ -23,7 +23,7 @@ static void finish(struct pod_dial *d, enum err cause)
 	timer_disarm(&d->deadline);
 	if (cause != ERR_OK) {
 		if (d->ret_fd >= 0)
-			loop_close(d->loop, d->ret_fd);
+			loop_reset_close(d->loop, d->ret_fd); /* it may just have connected */
 		d->ret_fd = -1;
 		give_port_back(d);
 	}
