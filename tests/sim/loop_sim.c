@@ -451,6 +451,11 @@ bool sim_peer(struct loop *loop, int fd, struct endpoint *ret_ep)
 	return sim_net_peer(&sim_of(loop)->net, fd, ret_ep);
 }
 
+struct endpoint sim_local(struct loop *loop, int fd)
+{
+	return sim_net_local(&sim_of(loop)->net, fd);
+}
+
 size_t sim_open_sockets(const struct loop *loop)
 {
 	return sim_read_of(loop)->net.open_count;

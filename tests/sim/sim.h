@@ -66,6 +66,8 @@ int sim_accept(struct loop *loop, int fd);
 
 /* Who a socket is connected to, or comes from: false when it is not connected. */
 bool sim_peer(struct loop *loop, int fd, struct endpoint *ret_ep);
+/* Its own end; of an unconnected socket the one it will connect from. */
+struct endpoint sim_local(struct loop *loop, int fd);
 /* Sockets not closed. A test of teardown ends with 0. */
 size_t sim_open_sockets(const struct loop *loop);
 

@@ -323,3 +323,8 @@ bool sim_net_peer(const struct sim_net *net, int fd, struct endpoint *ret_ep)
 	*ret_ep = s->remote;
 	return true;
 }
+
+struct endpoint sim_net_local(const struct sim_net *net, int fd)
+{
+	return get(net, fd)->local;
+}

@@ -56,5 +56,6 @@ void sim_net_shutdown(struct sim_net *net, int fd, int how);
 /* As Linux: unread data turns an orderly end into a reset. */
 void sim_net_close(struct sim_net *net, int fd, bool reset);
 bool sim_net_peer(const struct sim_net *net, int fd, struct endpoint *ret_ep);
+struct endpoint sim_net_local(const struct sim_net *net, int fd);
 
 #endif
