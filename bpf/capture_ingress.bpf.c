@@ -94,6 +94,7 @@ int capture_ingress(struct bpf_sk_lookup *lookup)
 	struct capture_tuple t = {};
 	struct capture_cfg *c;
 	__u32 zero = 0, ifindex;
+	int v6;
 
 	c = bpf_map_lookup_elem(&cfg, &zero);
 	if (!c || !ends_of(lookup, &t))
@@ -117,10 +118,9 @@ int capture_ingress(struct bpf_sk_lookup *lookup)
 	case CAPTURE_ARRIVAL_PASS: return SK_PASS;
 	case CAPTURE_ARRIVAL_OUT:
 		return assign(lookup, CAPTURE_OUT, c->workers, CAPTURE_STAT_TO_OUT);
-	case CAPTURE_ARRIVAL_DNS_TCP:
-		return assign(lookup, CAPTURE_DNS_TCP, c->workers, CAPTURE_STAT_TO_DNS);
-	case CAPTURE_ARRIVAL_DNS_UDP:
-		return assign(lookup, CAPTURE_DNS_UDP, c->workers, CAPTURE_STAT_TO_DNS);
+	case CAPTURE_ARRIVAL_DNS:
+		v6 = CTX_U32(lookup, struct bpf_sk_lookup, family) == AF_INET6;
+		return assign(lookup, capture_dns_kind(f.udp, v6), 1, CAPTURE_STAT_TO_DNS);
 	case CAPTURE_ARRIVAL_INBOUND: break;
 	}
 	if (is_recorded(&t, c->id)) {

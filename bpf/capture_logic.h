@@ -84,9 +84,8 @@ CAPTURE_INLINE enum capture_connect capture_decide_connect(const struct capture_
 /* What becomes of a packet that opens something inside a pod. */
 enum capture_arrival {
 	CAPTURE_ARRIVAL_PASS,
-	CAPTURE_ARRIVAL_OUT,     /* the pod's own, on its way out: CAPTURE_OUT */
-	CAPTURE_ARRIVAL_DNS_TCP, /* the same, to a resolver */
-	CAPTURE_ARRIVAL_DNS_UDP,
+	CAPTURE_ARRIVAL_OUT, /* the pod's own, on its way out: CAPTURE_OUT */
+	CAPTURE_ARRIVAL_DNS, /* the same, to a resolver: capture_dns_kind */
 	CAPTURE_ARRIVAL_INBOUND, /* from elsewhere: CAPTURE_INPLAIN or _HBONE unless its tuple is recorded */
 };
 
@@ -110,10 +109,10 @@ CAPTURE_INLINE enum capture_arrival capture_decide_arrival(const struct capture_
 		return CAPTURE_ARRIVAL_PASS;
 	if (!f->local_is_own && (f->from_lo || f->remote_is_own || f->from_virt)) {
 		if (f->udp)
-			return f->flags & CAPTURE_POD_DNS ? CAPTURE_ARRIVAL_DNS_UDP
+			return f->flags & CAPTURE_POD_DNS ? CAPTURE_ARRIVAL_DNS
 			                                  : CAPTURE_ARRIVAL_PASS;
 		if (f->local_port == 53 && (f->flags & CAPTURE_POD_DNS))
-			return CAPTURE_ARRIVAL_DNS_TCP;
+			return CAPTURE_ARRIVAL_DNS;
 		return CAPTURE_ARRIVAL_OUT;
 	}
 	if (f->udp || !(f->flags & CAPTURE_POD_INBOUND))
@@ -121,6 +120,14 @@ CAPTURE_INLINE enum capture_arrival capture_decide_arrival(const struct capture_
 	if (f->remote_is_own || f->ends_equal)
 		return CAPTURE_ARRIVAL_PASS; /* the pod to itself */
 	return CAPTURE_ARRIVAL_INBOUND;
+}
+
+/* The listener for a question to a resolver. */
+CAPTURE_INLINE enum capture_kind capture_dns_kind(int udp, int v6)
+{
+	if (udp)
+		return v6 ? CAPTURE_DNS_UDP6 : CAPTURE_DNS_UDP;
+	return v6 ? CAPTURE_DNS_TCP6 : CAPTURE_DNS_TCP;
 }
 
 /*
@@ -139,6 +146,7 @@ enum capture_leaving {
 	CAPTURE_LEAVING_FINE,
 	CAPTURE_LEAVING_OPENS, /* a SYN: fine only from a socket of the proxy */
 	CAPTURE_LEAVING_HIDES, /* TCP, but its flags cannot be seen: nobody sends that in good faith */
+	CAPTURE_LEAVING_ASKS, /* a question to a resolver: goes to the proxy, but its own */
 };
 
 /* flags: octet 13 of the TCP header, meaningful with have_flags. frag_offset: in octets. */
@@ -150,6 +158,14 @@ CAPTURE_INLINE enum capture_leaving capture_decide_leaving(__u32 frag_offset, in
 	if (!have_flags)
 		return CAPTURE_LEAVING_HIDES;
 	return (flags & 0x12) == 0x02 ? CAPTURE_LEAVING_OPENS : CAPTURE_LEAVING_FINE;
+}
+
+/* The same of a datagram; port: its destination's, meaningful with have_port. A later fragment has none. */
+CAPTURE_INLINE enum capture_leaving capture_decide_datagram(__u32 frag_offset, int have_port,
+                                                            __u16 port_host)
+{
+	return frag_offset == 0 && have_port && port_host == 53 ? CAPTURE_LEAVING_ASKS
+	                                                        : CAPTURE_LEAVING_FINE;
 }
 
 #endif

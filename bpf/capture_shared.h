@@ -14,9 +14,6 @@
 /* Packets with this mark are delivered locally instead of leaving the pod. */
 #define CAPTURE_MARK      0x111u
 #define CAPTURE_MARK_MASK 0xfffu /* an application's own bits above stay */
-/* The proxy's own UDP sockets inside a pod; not a proof of identity. */
-#define CAPTURE_MARK_PROXY 0x539u
-
 enum {
 	CAPTURE_WORKERS_MAX = 64,
 	CAPTURE_PODS_MAX = 4096,
@@ -27,13 +24,19 @@ enum {
 	CAPTURE_NETNS_TEXT_MAX = 256,
 };
 
-/* Which listener inside the pod; its slot for worker w is kind * CAPTURE_WORKERS_MAX + w. */
+/*
+ * Which listener inside the pod; its slot for worker w is kind * CAPTURE_WORKERS_MAX + w. Those for DNS have one slot
+ * each, that of worker 0, as one worker answers all questions of a pod; and one per family, as they are bound to
+ * loopback addresses.
+ */
 enum capture_kind {
 	CAPTURE_OUT,
 	CAPTURE_INPLAIN,
 	CAPTURE_HBONE,
 	CAPTURE_DNS_TCP,
 	CAPTURE_DNS_UDP,
+	CAPTURE_DNS_TCP6,
+	CAPTURE_DNS_UDP6,
 	CAPTURE_KINDS,
 };
 #define CAPTURE_SLOTS (CAPTURE_KINDS * CAPTURE_WORKERS_MAX)
@@ -100,6 +103,7 @@ enum capture_stat {
 	CAPTURE_STAT_PASSED,      /* inbound not captured, as its tuple was recorded */
 	CAPTURE_STAT_NO_LISTENER, /* refused: no proxy was there */
 	CAPTURE_STAT_GUARD_HIT,   /* SYNs that left, or would have left, past the proxy */
+	CAPTURE_STAT_TURNED,      /* questions to resolvers, turned back to the proxy */
 	CAPTURE_STATS,
 };
 

@@ -355,6 +355,7 @@ static void sample_counts(struct app *app)
 	sample_capture(app, "to_outbound", c.to_out);
 	sample_capture(app, "to_plaintext", c.to_inplain);
 	sample_capture(app, "to_hbone", c.to_hbone);
+	sample_capture(app, "to_dns", c.to_dns);
 	sample_capture(app, "passed", c.passed);
 	sample_capture(app, "refused", c.refused);
 	sample_capture(app, "guarded", c.guard_hits);

@@ -8,8 +8,11 @@
  * stdout, one JSON object per line.
  *
  *   capture_probe <pin root> <workers> <off|count|enforce> [clsact]
- *   > enroll <netns> [noinbound|replace] | uncapture <netns> | release <netns> | sweep [<netns>...] | mesh <ip>
- *   > counts | live | quit
+ *   > enroll <netns> [noinbound] [nodns] [replace] [virt=<device>...] | uncapture <netns> | release <netns>
+ *   > sweep [<netns>...] | mesh <ip> | resolve <netns> <udp|tcp> <ip:port> | counts | live | quit
+ *
+ * A question to a resolver, which may be any bytes, is answered with who asked whom. "resolve" asks one as the proxy
+ * would, and says what came back.
  */
 #include <errno.h>
 #include <netinet/in.h>
@@ -30,6 +33,7 @@
 #include "common/base/mem.h"
 #include "common/io/loop.h"
 #include "common/io/mailbox.h"
+#include "ztunnel/capture/datagram.h"
 #include "ztunnel/capture/original_dst.h"
 #include "ztunnel/steward/steward.h"
 
@@ -66,10 +70,23 @@ struct acceptor {
 	int fd;
 };
 
+struct pod;
+
+/* One of a pod's DNS sockets, and the raw one its answers leave by. */
+struct questions {
+	struct op op;
+	struct pod *pod;
+	int fd, reply_fd;
+	bool tcp;
+};
+
 struct pod {
 	struct list link;
 	struct probe *probe;
 	char netns[256];
+	char words[LINE_MAX_LEN];
+	const char *virts[KEEP_MAX];
+	struct questions questions[4];
 	struct steward_enroll_req enroll;
 	struct steward_unenroll_req unenroll;
 	struct acceptor *acceptors;
@@ -366,6 +383,161 @@ static void on_accept(struct op *op)
 		go(c);
 }
 
+/* -- questions to resolvers --------------------------------------------------- */
+
+static size_t answer_text(const struct questions *q, const struct endpoint *src,
+                          const struct endpoint *dst, char *text, size_t len)
+{
+	char from[ENDPOINT_TEXT_MAX], to[ENDPOINT_TEXT_MAX];
+
+	(void)endpoint_format(src, from);
+	(void)endpoint_format(dst, to);
+	say("{\"event\": \"conn\", \"kind\": \"dns-%s\", \"worker\": 0, \"netns\": \"%s\", "
+	    "\"src\": \"%s\", \"dst\": \"%s\"}",
+	    q->tcp ? "tcp" : "udp", q->pod->netns, from, to);
+	return (size_t)snprintf(text, len, "%s asked %s\n", from, to);
+}
+
+/* As the resolver that was asked, or from loopback as ourselves. */
+static void answer_datagram(const struct questions *q, const struct endpoint *src,
+                            const struct endpoint *dst, const char *text, size_t n)
+{
+	uint8_t head[DATAGRAM_HEAD_MAX];
+	struct sockaddr_storage ss;
+	socklen_t len = endpoint_to_sockaddr(src, false, &ss);
+	struct iovec iov[2] = {
+		{head, datagram_head(dst, src, span_of((const uint8_t *)text, n), head)},
+		{(void *)(uintptr_t)text, n}};
+	struct msghdr m = {.msg_name = &ss, .msg_namelen = len, .msg_iov = iov, .msg_iovlen = 2};
+	ssize_t sent;
+
+	if (ip_is_loopback(&dst->ip)) {
+		(void)sendto(q->fd, text, n, 0, (struct sockaddr *)&ss, len);
+		return;
+	}
+	if (ss.ss_family == AF_INET6)
+		((struct sockaddr_in6 *)(void *)&ss)->sin6_port =
+			0; /* of a raw socket: a protocol */
+	sent = sendmsg(q->reply_fd, &m, 0);
+	if (sent < 0)
+		say("{\"event\": \"failed\", \"what\": \"answer\", \"error\": \"%s\"}",
+		    strerror(errno));
+}
+
+static void take_datagrams(const struct questions *q)
+{
+	for (;;) {
+		_Alignas(struct cmsghdr) uint8_t control[DATAGRAM_CONTROL_MAX];
+		char bytes[2048], text[256];
+		struct sockaddr_storage ss;
+		struct iovec iov = {bytes, sizeof(bytes)};
+		struct msghdr m = {.msg_name = &ss,
+		                   .msg_namelen = sizeof(ss),
+		                   .msg_iov = &iov,
+		                   .msg_iovlen = 1,
+		                   .msg_control = control,
+		                   .msg_controllen = sizeof(control)};
+		struct endpoint src, dst;
+
+		if (recvmsg(q->fd, &m, MSG_DONTWAIT) < 0)
+			return;
+		src = endpoint_of_sockaddr(&ss);
+		if (!datagram_original_dst(&m, &dst))
+			continue;
+		answer_datagram(q, &src, &dst, text,
+		                answer_text(q, &src, &dst, text, sizeof(text)));
+	}
+}
+
+static void take_connections(const struct questions *q)
+{
+	for (;;) {
+		int fd = accept4(q->fd, NULL, NULL, SOCK_CLOEXEC);
+		struct endpoint src, dst;
+		char text[256];
+
+		if (fd < 0)
+			return;
+		if (listener_original_dst(fd, &src, &dst) == ERR_OK)
+			(void)send_all(fd, text, answer_text(q, &src, &dst, text, sizeof(text)));
+		(void)close(fd);
+	}
+}
+
+static void on_question(struct op *op)
+{
+	struct questions *q = container_of(op, struct questions, op);
+
+	if (op->res < 0) {
+		(void)close(q->fd);
+		return;
+	}
+	if (q->tcp)
+		take_connections(q);
+	else
+		take_datagrams(q);
+	loop_poll(q->pod->probe->loop, &q->op, q->fd, POLLIN, on_question);
+}
+
+static void take_questions(struct pod *pod)
+{
+	static const struct {
+		enum steward_dns socket, reply;
+		bool tcp;
+	} kinds[] = {
+		{STEWARD_DNS_UDP4, STEWARD_DNS_REPLY4, false},
+		{STEWARD_DNS_TCP4, STEWARD_DNS_TCP4, true},
+		{STEWARD_DNS_UDP6, STEWARD_DNS_REPLY6, false},
+		{STEWARD_DNS_TCP6, STEWARD_DNS_TCP6, true},
+	};
+
+	for (size_t i = 0; i < ARRAY_LEN(kinds); i++) {
+		struct questions *q = &pod->questions[i];
+
+		q->pod = pod;
+		q->tcp = kinds[i].tcp;
+		q->fd = steward_pod_take_dns(&pod->enroll.ret_pod, kinds[i].socket);
+		q->reply_fd = steward_pod_take_dns(&pod->enroll.ret_pod, kinds[i].reply);
+		if (q->fd >= 0)
+			loop_poll(pod->probe->loop, &q->op, q->fd, POLLIN, on_question);
+	}
+}
+
+static struct pod *pod_find(struct probe *p, const char *netns);
+
+/* Ask a resolver from inside a pod, as the proxy; blocking, as a probe may. */
+static void resolve(struct probe *p, const char *netns, char *rest)
+{
+	const char *how = strtok_r(NULL, " ", &rest), *to = strtok_r(NULL, " ", &rest);
+	struct pod *pod = pod_find(p, netns);
+	struct endpoint at;
+	struct sockaddr_storage ss;
+	struct pollfd w = {.events = POLLIN};
+	char got[256] = "";
+	socklen_t len;
+	ssize_t n = -1;
+
+	CHECK(how != NULL && to != NULL && pod != NULL);
+	CHECK(endpoint_parse(span_str(to), &at) == ERR_OK);
+	len = endpoint_to_sockaddr(&at, false, &ss);
+	w.fd = steward_resolver_socket(p->steward, &pod->enroll.ret_pod, ss.ss_family,
+	                               strcmp(how, "tcp") == 0 ? SOCK_STREAM : SOCK_DGRAM);
+	CHECK(w.fd >= 0);
+	(void)connect(w.fd, (struct sockaddr *)&ss, len);
+	w.events = POLLOUT;
+	(void)poll(&w, 1, 5000);
+	if (send(w.fd, "who", 3, MSG_NOSIGNAL) == 3) {
+		w.events = POLLIN;
+		(void)poll(&w, 1, 5000);
+		n = recv(w.fd, got, sizeof(got) - 1, MSG_DONTWAIT);
+	}
+	got[n > 0 ? n : 0] = '\0';
+	got[strcspn(got, "\n")] = '\0';
+	say("{\"event\": \"resolve\", \"error\": \"%s\", \"got\": \"%s\"}",
+	    n < 0 ? strerror(errno) : "OK", got);
+	(void)close(w.fd);
+}
+
 /* -- commands ---------------------------------------------------------------- */
 
 static struct pod *pod_find(struct probe *p, const char *netns)
@@ -412,6 +584,8 @@ static void accept_all(struct pod *pod)
 
 static void stop_accepting(struct pod *pod)
 {
+	for (size_t i = 0; i < ARRAY_LEN(pod->questions); i++)
+		loop_cancel(pod->probe->loop, &pod->questions[i].op);
 	for (unsigned int i = 0; i < LISTENER_KINDS * pod->probe->workers; i++)
 		loop_cancel(pod->probe->loop, &pod->acceptors[i].op);
 	list_remove(&pod->link);
@@ -427,11 +601,30 @@ static void on_enrolled(struct op *op)
 		if (old != NULL)
 			stop_accepting(old); /* replaced; its connections stay */
 		accept_all(pod);
+		take_questions(pod);
 		list_push(&pod->probe->pods, &pod->link);
 	}
 	answer("enroll", pod->netns, pod->enroll.ret_err, pod->enroll.ret_why);
 	if (pod->enroll.ret_err != ERR_OK)
 		free(pod);
+}
+
+static void read_words(struct pod *pod)
+{
+	char *rest;
+
+	pod->enroll.virts = pod->virts;
+	for (char *word = strtok_r(pod->words, " ", &rest); word != NULL;
+	     word = strtok_r(NULL, " ", &rest)) {
+		if (strcmp(word, "noinbound") == 0)
+			pod->enroll.flags |= STEWARD_POD_NO_INBOUND;
+		else if (strcmp(word, "nodns") == 0)
+			pod->enroll.flags |= STEWARD_POD_NO_DNS;
+		else if (strcmp(word, "replace") == 0)
+			pod->enroll.replace = true;
+		else if (strncmp(word, "virt=", 5) == 0 && pod->enroll.virt_count < KEEP_MAX)
+			pod->virts[pod->enroll.virt_count++] = word + 5;
+	}
 }
 
 static void enroll(struct probe *p, const char *netns, const char *how)
@@ -442,8 +635,8 @@ static void enroll(struct probe *p, const char *netns, const char *how)
 	list_init(&pod->link);
 	(void)snprintf(pod->netns, sizeof(pod->netns), "%s", netns);
 	pod->enroll.netns = pod->netns;
-	pod->enroll.flags = strcmp(how, "noinbound") == 0 ? STEWARD_POD_NO_INBOUND : 0;
-	pod->enroll.replace = strcmp(how, "replace") == 0;
+	(void)snprintf(pod->words, sizeof(pod->words), "%s", how);
+	read_words(pod);
 	steward_enroll(p->steward, p->loop, &pod->enroll, on_enrolled);
 }
 
@@ -551,6 +744,8 @@ static void command(struct probe *p, char *line)
 		sweep(p, names);
 	} else if (strcmp(verb, "mesh") == 0 && first != NULL)
 		mesh(p, first);
+	else if (strcmp(verb, "resolve") == 0 && first != NULL)
+		resolve(p, first, rest);
 	else if (strcmp(verb, "counts") == 0)
 		counts(p);
 	else if (strcmp(verb, "live") == 0)
@@ -607,6 +802,7 @@ int main(int argc, char **argv)
 	p->workers = (unsigned int)strtoul(argv[2], NULL, 10);
 	opt.pin_root = argv[1];
 	opt.workers = p->workers;
+	opt.dns = true;
 	opt.guard = guard_of(argv[3]);
 	opt.guard_by_clsact = argc > 4 && strcmp(argv[4], "clsact") == 0;
 	CHECK(loop_uring_new(&(struct loop_options){0}, &p->loop) == ERR_OK);

@@ -180,9 +180,9 @@ static void dns_is_taken_only_when_asked_for(void **state)
 	f.udp = 1;
 	assert_int_equal(capture_decide_arrival(&f), CAPTURE_ARRIVAL_PASS);
 	f.flags = CAPTURE_POD_DNS;
-	assert_int_equal(capture_decide_arrival(&f), CAPTURE_ARRIVAL_DNS_UDP);
+	assert_int_equal(capture_decide_arrival(&f), CAPTURE_ARRIVAL_DNS);
 	f.udp = 0;
-	assert_int_equal(capture_decide_arrival(&f), CAPTURE_ARRIVAL_DNS_TCP);
+	assert_int_equal(capture_decide_arrival(&f), CAPTURE_ARRIVAL_DNS);
 	f.udp = 1;
 	f.local_port = 54;
 	assert_int_equal(capture_decide_arrival(&f), CAPTURE_ARRIVAL_PASS);
@@ -206,7 +206,7 @@ static void the_slot_follows_the_clients_port(void **state)
 		}
 	}
 	assert_true(capture_slot(CAPTURE_OUT, 7, 0) < CAPTURE_WORKERS_MAX);
-	assert_true(capture_slot(CAPTURE_DNS_UDP, 65535, UINT32_MAX) < CAPTURE_SLOTS);
+	assert_true(capture_slot(CAPTURE_DNS_UDP6, 65535, UINT32_MAX) < CAPTURE_SLOTS);
 }
 
 static void only_openings_and_hidden_flags_are_suspicious(void **state)

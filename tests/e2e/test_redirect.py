@@ -865,7 +865,8 @@ def traces(pod):
              if "0x111" in line or "proto 199" in line]
     with pod.entered():
         for path, default in (("ipv4/tcp_fwmark_accept", "0"), ("ipv4/fwmark_reflect", "0"),
-                              ("ipv6/fwmark_reflect", "0"), ("ipv4/tcp_tw_reuse", "2")):
+                              ("ipv6/fwmark_reflect", "0"), ("ipv4/tcp_tw_reuse", "2"),
+                              ("ipv4/conf/lo/accept_local", "0")):
             with open(f"/proc/sys/net/{path}", encoding="ascii") as f:
                 value = f.read().strip()
                 if value != default:

@@ -192,6 +192,34 @@ enum err capture_pod_set_own(const struct capture_pod_maps *m, const struct rtnl
 	return e;
 }
 
+static bool is_ifindex_among(uint32_t ifindex, const uint32_t *all, size_t n)
+{
+	for (size_t i = 0; i < n; i++) {
+		if (all[i] == ifindex)
+			return true;
+	}
+	return false;
+}
+
+enum err capture_pod_set_virts(const struct capture_pod_maps *m, const uint32_t *ifindexes,
+                               size_t n, char why[WHY_MAX])
+{
+	uint32_t old[CAPTURE_VIRT_MAX];
+	uint32_t *prev = NULL, one = 1;
+	size_t old_n = 0;
+	enum err e = ERR_OK;
+
+	while (old_n < CAPTURE_VIRT_MAX && bpf_map_get_next_key(m->virt, prev, &old[old_n]) == 0)
+		prev = &old[old_n++];
+	for (size_t i = 0; i < old_n; i++) {
+		if (!is_ifindex_among(old[i], ifindexes, n))
+			(void)bpf_map_delete_elem(m->virt, &old[i]);
+	}
+	for (size_t i = 0; i < n && e == ERR_OK; i++)
+		e = put(m->virt, "virt", &ifindexes[i], &one, why);
+	return e;
+}
+
 enum err capture_pod_set_listener(const struct capture_pod_maps *m, enum capture_kind kind,
                                   uint32_t worker, int fd, char why[WHY_MAX])
 {

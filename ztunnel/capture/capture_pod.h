@@ -40,6 +40,9 @@ MUST_CHECK enum err capture_pod_configure(const struct capture_pod_maps *m,
 /* The pod's addresses are these and no others. Errs: ERR_SYSTEM, ERR_LIMIT */
 MUST_CHECK enum err capture_pod_set_own(const struct capture_pod_maps *m,
                                         const struct rtnl_addr *addrs, size_t n, char why[WHY_MAX]);
+/* The inner devices are these and no others. Errs: ERR_SYSTEM */
+MUST_CHECK enum err capture_pod_set_virts(const struct capture_pod_maps *m,
+                                          const uint32_t *ifindexes, size_t n, char why[WHY_MAX]);
 MUST_CHECK enum err capture_pod_set_listener(const struct capture_pod_maps *m,
                                              enum capture_kind kind, uint32_t worker, int fd,
                                              char why[WHY_MAX]);

@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <netinet/in.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -15,6 +16,7 @@ enum {
 	METRIC_LO = 0,
 	METRIC_LO_V6 = 1024, /* 0 means the same in IPv6 */
 	METRIC_ALIAS = 2000,
+	DNS_PORT = 53,
 	SYSCTL_TEXT_MAX = 32,
 };
 
@@ -27,6 +29,7 @@ static const struct {
 	[POD_SYSCTL_V4_REFLECT] = {"/proc/sys/net/ipv4/fwmark_reflect", 1, false},
 	[POD_SYSCTL_V6_REFLECT] = {"/proc/sys/net/ipv6/fwmark_reflect", 1, true},
 	[POD_SYSCTL_TW_REUSE] = {"/proc/sys/net/ipv4/tcp_tw_reuse", 1, true},
+	[POD_SYSCTL_LO_ACCEPT_LOCAL] = {"/proc/sys/net/ipv4/conf/lo/accept_local", 1, false},
 	[POD_SYSCTL_TW_REUSE_DELAY] = {"/proc/sys/net/ipv4/tcp_tw_reuse_delay", 1, true},
 };
 
@@ -161,41 +164,76 @@ static enum err add_aliases(struct rtnl *r, const struct rtnl_addr *addrs, size_
 	return e;
 }
 
-static enum err add_family(struct rtnl *r, const struct rtnl_addr *addrs, size_t n, uint8_t family,
+static enum err add_routes(struct rtnl *r, const struct rtnl_addr *addrs, size_t n, uint8_t family,
                            char why[WHY_MAX])
 {
+	struct rtnl_local_route through_lo = {
+		.family = family,
+		.table = POD_ROUTING_TABLE,
+		.ifindex = LO_IFINDEX,
+		.metric = family == IP_V4 ? METRIC_LO : METRIC_LO_V6,
+		.source = address_of(addrs, n, family, 0)->ip,
+		/* Without IPv6 on lo nothing of it can be delivered to us: by the aliases it is refused, not let out. */
+		.optional = true,
+	};
+	enum err e = rtnl_add_local_route(r, &through_lo, why);
+
+	return e == ERR_OK ? add_aliases(r, addrs, n, family, why) : e;
+}
+
+static enum err add_virt_rules(struct rtnl *r, uint8_t family, const struct pod_steering *steering,
+                               char why[WHY_MAX])
+{
+	enum err e = ERR_OK;
+
+	for (size_t i = 0; i < steering->virt_count && e == ERR_OK; i++) {
+		struct rtnl_rule rule = {.family = family,
+		                         .priority = POD_ROUTING_PRIORITY_VIRT,
+		                         .table = POD_ROUTING_TABLE,
+		                         .protocol = IPPROTO_TCP,
+		                         .arrived = steering->virts[i]};
+
+		e = rtnl_add_rule(r, &rule, why);
+		rule.protocol = IPPROTO_UDP;
+		rule.port = DNS_PORT;
+		if (e == ERR_OK && steering->dns)
+			e = rtnl_add_rule(r, &rule, why);
+	}
+	return e;
+}
+
+static enum err add_family(struct rtnl *r, const struct rtnl_addr *addrs, size_t n, uint8_t family,
+                           const struct pod_steering *steering, char why[WHY_MAX])
+{
 	const struct rtnl_addr *a = address_of(addrs, n, family, 0);
+	const struct rtnl_rule marked = {.family = family,
+	                                 .priority = POD_ROUTING_PRIORITY,
+	                                 .table = POD_ROUTING_TABLE,
+	                                 .mark = CAPTURE_MARK,
+	                                 .mask = CAPTURE_MARK_MASK};
 	enum err e;
 
 	if (a == NULL || !a->global)
 		return ERR_OK;
-	e = rtnl_add_local_route(
-		r,
-		&(struct rtnl_local_route){.family = family,
-	                                   .table = POD_ROUTING_TABLE,
-	                                   .ifindex = LO_IFINDEX,
-	                                   .metric = family == IP_V4 ? METRIC_LO : METRIC_LO_V6,
-	                                   .source = a->ip},
-		why);
+	e = add_routes(r, addrs, n, family, why);
 	if (e == ERR_OK)
-		e = add_aliases(r, addrs, n, family, why);
+		e = rtnl_add_rule(r, &marked, why);
 	if (e == ERR_OK)
-		e = rtnl_add_mark_rule(r,
-		                       &(struct rtnl_mark_rule){.family = family,
-		                                                .priority = POD_ROUTING_PRIORITY,
-		                                                .mark = CAPTURE_MARK,
-		                                                .mask = CAPTURE_MARK_MASK,
-		                                                .table = POD_ROUTING_TABLE},
-		                       why);
+		e = add_virt_rules(r, family, steering, why);
 	return e;
 }
 
 enum err pod_routes_add(struct rtnl *r, const struct rtnl_addr *addrs, size_t addr_count,
-                        char why[WHY_MAX])
+                        const struct pod_steering *steering, char why[WHY_MAX])
 {
-	enum err e = add_family(r, addrs, addr_count, IP_V4, why);
+	enum err e = add_family(r, addrs, addr_count, IP_V4, steering, why);
 
 	if (e == ERR_OK)
-		e = add_family(r, addrs, addr_count, IP_V6, why);
+		e = add_family(r, addrs, addr_count, IP_V6, steering, why);
 	return e;
+}
+
+enum err pod_routes_prune(struct rtnl *r, char why[WHY_MAX])
+{
+	return rtnl_drop_rules(r, POD_ROUTING_PRIORITY_VIRT, why);
 }

@@ -7,6 +7,7 @@
 #include <linux/if_addr.h>
 #include <linux/netlink.h>
 #include <linux/rtnetlink.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -89,7 +90,8 @@ enum err rtnl_open(struct rtnl *r, char why[WHY_MAX])
 
 enum err rtnl_watch_open(int *ret_fd, char why[WHY_MAX])
 {
-	return open_socket(RTMGRP_IPV4_IFADDR | RTMGRP_IPV6_IFADDR, SOCK_NONBLOCK, ret_fd, why);
+	return open_socket(RTMGRP_IPV4_IFADDR | RTMGRP_IPV6_IFADDR | RTMGRP_LINK, SOCK_NONBLOCK,
+	                   ret_fd, why);
 }
 
 void rtnl_close(struct rtnl *r)
@@ -261,16 +263,22 @@ struct link_list {
 static bool on_link(const struct nlmsghdr *m, void *arg)
 {
 	struct link_list *list = arg;
+	struct rtnl_link *link;
 	struct ifinfomsg head;
+	const char *name;
 
 	if (m->nlmsg_type != RTM_NEWLINK || m->nlmsg_len < NLMSG_LENGTH(sizeof(head)))
 		return true;
 	memcpy(&head, payload_of(m), sizeof(head));
 	if (list->n == RTNL_LINKS_MAX)
 		return false;
-	list->v[list->n++] = (struct rtnl_link){.ifindex = (uint32_t)head.ifi_index,
-	                                        .loopback = (head.ifi_flags & IFF_LOOPBACK) != 0,
-	                                        .up = (head.ifi_flags & IFF_UP) != 0};
+	link = &list->v[list->n++];
+	*link = (struct rtnl_link){.ifindex = (uint32_t)head.ifi_index,
+	                           .loopback = (head.ifi_flags & IFF_LOOPBACK) != 0,
+	                           .up = (head.ifi_flags & IFF_UP) != 0};
+	name = attr_find(m, sizeof(head), IFLA_IFNAME, 1);
+	if (name != NULL)
+		(void)snprintf(link->name, sizeof(link->name), "%.*s", RTNL_NAME_MAX - 1, name);
 	return true;
 }
 
@@ -306,6 +314,8 @@ enum err rtnl_add_local_route(struct rtnl *r, const struct rtnl_local_route *rou
 	request_put_u32(&q, RTA_PRIORITY, route->metric);
 	request_put(&q, RTA_PREFSRC, route->source.bytes, ip_len(route->family));
 	res = exchange(r, &q.head, NULL, NULL);
+	if (res == -EACCES && route->optional)
+		return ERR_OK;
 	if (res != 0 && res != -EEXIST)
 		return why_not(why, ERR_SYSTEM,
 		               "cannot add the IPv%d local route of table %u (device %u): %s",
@@ -313,7 +323,23 @@ enum err rtnl_add_local_route(struct rtnl *r, const struct rtnl_local_route *rou
 	return ERR_OK;
 }
 
-enum err rtnl_add_mark_rule(struct rtnl *r, const struct rtnl_mark_rule *rule, char why[WHY_MAX])
+static void put_selectors(struct request *q, const struct rtnl_rule *rule)
+{
+	struct fib_rule_port_range ports = {.start = rule->port, .end = rule->port};
+
+	if (rule->mask != 0) {
+		request_put_u32(q, FRA_FWMARK, rule->mark);
+		request_put_u32(q, FRA_FWMASK, rule->mask);
+	}
+	if (rule->protocol != 0)
+		request_put(q, FRA_IP_PROTO, &rule->protocol, sizeof(rule->protocol));
+	if (rule->port != 0)
+		request_put(q, FRA_DPORT_RANGE, &ports, sizeof(ports));
+	if (rule->arrived != NULL)
+		request_put(q, FRA_IIFNAME, rule->arrived, strlen(rule->arrived) + 1);
+}
+
+enum err rtnl_add_rule(struct rtnl *r, const struct rtnl_rule *rule, char why[WHY_MAX])
 {
 	struct request q;
 	struct fib_rule_hdr *head = request_begin(
@@ -326,8 +352,7 @@ enum err rtnl_add_mark_rule(struct rtnl *r, const struct rtnl_mark_rule *rule, c
 	head->table = rule->table < 256 ? (uint8_t)rule->table : RT_TABLE_UNSPEC;
 	request_put_u32(&q, FRA_TABLE, rule->table);
 	request_put_u32(&q, FRA_PRIORITY, rule->priority);
-	request_put_u32(&q, FRA_FWMARK, rule->mark);
-	request_put_u32(&q, FRA_FWMASK, rule->mask);
+	put_selectors(&q, rule);
 	request_put(&q, FRA_PROTOCOL, &protocol, sizeof(protocol));
 	res = exchange(r, &q.head, NULL, NULL);
 	if (res != 0 && res != -EEXIST)
@@ -341,30 +366,39 @@ struct ours {
 	uint8_t *p;
 	size_t n;
 	bool cut;
+	uint32_t priority; /* only rules of this one; 0: all */
 };
 
-static bool is_ours(const struct nlmsghdr *m)
+static bool is_our_rule(const struct nlmsghdr *m, uint32_t only_priority)
 {
-	const uint8_t *protocol;
+	const uint8_t *protocol = attr_find(m, sizeof(struct fib_rule_hdr), FRA_PROTOCOL, 1);
+	const void *at = attr_find(m, sizeof(struct fib_rule_hdr), FRA_PRIORITY, sizeof(uint32_t));
+	uint32_t priority = 0;
+
+	if (at != NULL)
+		memcpy(&priority, at, sizeof(priority));
+	return protocol != NULL && *protocol == RTNL_PROTOCOL &&
+	       (only_priority == 0 || priority == only_priority);
+}
+
+static bool is_ours(const struct nlmsghdr *m, uint32_t only_priority)
+{
 
 	if (m->nlmsg_type == RTM_NEWROUTE && m->nlmsg_len >= NLMSG_LENGTH(sizeof(struct rtmsg))) {
 		const struct rtmsg *head = payload_of(m);
 
 		return head->rtm_protocol == RTNL_PROTOCOL && head->rtm_type == RTN_LOCAL;
 	}
-	if (m->nlmsg_type == RTM_NEWRULE &&
-	    m->nlmsg_len >= NLMSG_LENGTH(sizeof(struct fib_rule_hdr))) {
-		protocol = attr_find(m, sizeof(struct fib_rule_hdr), FRA_PROTOCOL, 1);
-		return protocol != NULL && *protocol == RTNL_PROTOCOL;
-	}
-	return false;
+	return m->nlmsg_type == RTM_NEWRULE &&
+	       m->nlmsg_len >= NLMSG_LENGTH(sizeof(struct fib_rule_hdr)) &&
+	       is_our_rule(m, only_priority);
 }
 
 static bool on_mine(const struct nlmsghdr *m, void *arg)
 {
 	struct ours *o = arg;
 
-	if (!is_ours(m))
+	if (!is_ours(m, o->priority))
 		return true;
 	if (o->n + NLMSG_ALIGN(m->nlmsg_len) > FLUSH_BYTES_MAX) {
 		o->cut = true;
@@ -413,22 +447,41 @@ static int flush_kind(struct rtnl *r, uint16_t type, uint8_t family, struct ours
 	return o->cut ? -E2BIG : 0;
 }
 
-enum err rtnl_flush(struct rtnl *r, char why[WHY_MAX])
+/* Remove what is ours of both families; priority as in struct ours, which also spares the routes. 0 or -errno. */
+static int flush(struct rtnl *r, uint32_t priority)
 {
 	static const uint8_t families[] = {AF_INET, AF_INET6};
-	struct ours o = {.p = mem_new(FLUSH_BYTES_MAX)};
+	struct ours o = {.p = mem_new(FLUSH_BYTES_MAX), .priority = priority};
 	int res = 0;
 
 	for (size_t i = 0; i < ARRAY_LEN(families) && res == 0; i++) {
 		res = flush_kind(r, RTM_GETRULE, families[i], &o);
-		if (res == 0)
+		if (res == 0 && priority == 0)
 			res = flush_kind(r, RTM_GETROUTE, families[i], &o);
 		if (res == -EAFNOSUPPORT || res == -EOPNOTSUPP)
 			res = 0; /* no IPv6 in this kernel */
 	}
 	free(o.p);
+	return res;
+}
+
+enum err rtnl_flush(struct rtnl *r, char why[WHY_MAX])
+{
+	int res = flush(r, 0);
+
 	if (res != 0)
 		return why_not(why, ERR_SYSTEM, "cannot remove rules and routes of a pod: %s",
+		               strerror(-res));
+	return ERR_OK;
+}
+
+enum err rtnl_drop_rules(struct rtnl *r, uint32_t priority, char why[WHY_MAX])
+{
+	int res = flush(r, priority);
+
+	if (res != 0)
+		return why_not(why, ERR_SYSTEM,
+		               "cannot remove the rules of priority %u of a pod: %s", priority,
 		               strerror(-res));
 	return ERR_OK;
 }

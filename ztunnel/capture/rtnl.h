@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * rtnl - the few rtnetlink requests capture needs: list addresses and links, local routes, mark rules. Drives.
+ * rtnl - the few rtnetlink requests capture needs: list addresses and links, local routes, rules. Drives.
  *
  * Everything made here carries our own route protocol number, so that it can be found again and removed
  * by a process that did not make it.
@@ -21,6 +21,7 @@ enum {
 	RTNL_ADDRS_MAX = 64,    /* addresses of one namespace we look at */
 	RTNL_LINKS_MAX = 64,    /* devices of one namespace we look at */
 	RTNL_REPLY_MAX = 32768, /* the largest piece of a dump the kernel sends */
+	RTNL_NAME_MAX = 16,     /* of a device, with its NUL: IFNAMSIZ */
 };
 
 struct rtnl {
@@ -38,6 +39,7 @@ struct rtnl_addr {
 struct rtnl_link {
 	uint32_t ifindex;
 	bool loopback, up;
+	char name[RTNL_NAME_MAX];
 };
 
 /* A route that delivers everything locally. */
@@ -45,16 +47,23 @@ struct rtnl_local_route {
 	uint8_t family; /* enum ip_family */
 	uint32_t table, ifindex, metric;
 	struct ip source; /* preferred source */
+	bool optional;    /* fine when the device has the family switched off */
 };
 
-struct rtnl_mark_rule {
+/* Who is looked for in another table than usual. */
+struct rtnl_rule {
 	uint8_t family; /* enum ip_family */
-	uint32_t priority, mark, mask, table;
+	uint32_t priority, table;
+	uint32_t mark, mask; /* mask 0: any mark */
+	uint8_t protocol;    /* IPPROTO_*; 0: any */
+	uint16_t port;       /* destination; 0: any */
+	const char *
+		arrived; /* name of the device it came by, "lo" for the namespace's own; NULL: any */
 };
 
 /* In the calling thread's namespace. Errs: ERR_SYSTEM */
 MUST_CHECK enum err rtnl_open(struct rtnl *r, char why[WHY_MAX]);
-/* A socket that becomes readable when an address of this namespace comes or goes. Errs: ERR_SYSTEM */
+/* A socket that becomes readable when an address or a device of this namespace changes. Errs: ERR_SYSTEM */
 MUST_CHECK enum err rtnl_watch_open(int *ret_fd, char why[WHY_MAX]);
 void rtnl_close(struct rtnl *r);
 
@@ -68,8 +77,9 @@ MUST_CHECK enum err rtnl_links(struct rtnl *r, struct rtnl_link out[RTNL_LINKS_M
 MUST_CHECK enum err rtnl_add_local_route(struct rtnl *r, const struct rtnl_local_route *route,
                                          char why[WHY_MAX]);
 /* One that is there is fine. Errs: ERR_SYSTEM */
-MUST_CHECK enum err rtnl_add_mark_rule(struct rtnl *r, const struct rtnl_mark_rule *rule,
-                                       char why[WHY_MAX]);
+MUST_CHECK enum err rtnl_add_rule(struct rtnl *r, const struct rtnl_rule *rule, char why[WHY_MAX]);
+/* Remove the rules of ours with this priority, both families. None is fine. Errs: ERR_SYSTEM */
+MUST_CHECK enum err rtnl_drop_rules(struct rtnl *r, uint32_t priority, char why[WHY_MAX]);
 /* Remove every rule and route of ours, of both families. Errs: ERR_SYSTEM */
 MUST_CHECK enum err rtnl_flush(struct rtnl *r, char why[WHY_MAX]);
 

@@ -126,11 +126,43 @@ static enum err open_listeners(struct enrollment *n, char why[WHY_MAX])
 	return ERR_OK;
 }
 
+static bool is_missing_family(int res)
+{
+	return res == -EAFNOSUPPORT || res == -EADDRNOTAVAIL;
+}
+
+/* A pod without IPv6 has half of them. */
+static enum err open_dns(struct enrollment *n, char why[WHY_MAX])
+{
+	if ((n->e->cfg.flags & CAPTURE_POD_DNS) == 0)
+		return ERR_OK;
+	for (unsigned int i = 0; i < STEWARD_DNS_SOCKETS; i++) {
+		bool v6 = i >= STEWARD_DNS_UDP6;
+		int fd = v6 && n->s->opt.without_ipv6 ? -EAFNOSUPPORT
+		                                      : dns_socket_open(n->s, (enum steward_dns)i);
+
+		if (fd < 0 && !(v6 && is_missing_family(fd)))
+			return why_not(why, ERR_SYSTEM,
+			               "cannot open the DNS proxy inside the pod: %s",
+			               strerror(-fd));
+		n->pod.dns[i] = fd < 0 ? -1 : fd;
+	}
+	return ERR_OK;
+}
+
+static struct pod_steering steering_of(const struct enrolled *e)
+{
+	return (struct pod_steering){.dns = (e->cfg.flags & CAPTURE_POD_DNS) != 0,
+	                             .virts = (const char(*)[RTNL_NAME_MAX])e->virts,
+	                             .virt_count = e->virt_count};
+}
+
 /* What has to be done by a thread inside the pod's namespace; nothing captures yet. */
 static enum err prepare_inside(void *arg, char why[WHY_MAX])
 {
 	struct enrollment *n = arg;
 	struct enrolled *e = n->e;
+	const struct pod_steering steering = steering_of(e);
 	enum err err = rtnl_open(&e->rtnl, why);
 
 	if (err == ERR_OK)
@@ -144,9 +176,13 @@ static enum err prepare_inside(void *arg, char why[WHY_MAX])
 	if (err == ERR_OK)
 		err = pod_sysctls_set(&e->state, why);
 	if (err == ERR_OK)
-		err = pod_routes_add(&e->rtnl, n->addrs, n->addr_count, why);
+		err = pod_routes_prune(&e->rtnl, why);
+	if (err == ERR_OK)
+		err = pod_routes_add(&e->rtnl, n->addrs, n->addr_count, &steering, why);
 	if (err == ERR_OK)
 		err = open_listeners(n, why);
+	if (err == ERR_OK)
+		err = open_dns(n, why);
 	return err;
 }
 
@@ -157,6 +193,45 @@ static enum err publish_addrs(const struct steward *s, const struct enrolled *e,
 
 	for (size_t i = 0; i < count && err == ERR_OK; i++)
 		err = capture_table_add_addr(&s->capture->table, &addrs[i].ip, e->maps.cookie, why);
+	return err;
+}
+
+/* Which device is which may change with every device that comes. */
+static enum err publish_virts(const struct enrolled *e, const struct rtnl_link *links, size_t n,
+                              char why[WHY_MAX])
+{
+	uint32_t found[STEWARD_VIRTS_MAX];
+	size_t count = 0;
+
+	for (size_t i = 0; i < e->virt_count; i++) {
+		for (size_t j = 0; j < n; j++) {
+			if (strcmp(e->virts[i], links[j].name) == 0)
+				found[count++] = links[j].ifindex;
+		}
+	}
+	return capture_pod_set_virts(&e->maps, found, count, why);
+}
+
+static enum err fill_dns(struct enrollment *n, char why[WHY_MAX])
+{
+	static const struct {
+		enum steward_dns socket;
+		enum capture_kind kind;
+	} slots[] = {
+		{STEWARD_DNS_UDP4, CAPTURE_DNS_UDP},
+		{STEWARD_DNS_TCP4, CAPTURE_DNS_TCP},
+		{STEWARD_DNS_UDP6, CAPTURE_DNS_UDP6},
+		{STEWARD_DNS_TCP6, CAPTURE_DNS_TCP6},
+	};
+	enum err err = ERR_OK;
+
+	for (size_t i = 0; i < ARRAY_LEN(slots) && err == ERR_OK; i++) {
+		int fd = n->pod.dns[slots[i].socket];
+
+		if (fd >= 0)
+			err = capture_pod_set_listener(&n->e->maps, slots[i].kind, 0, fd, why);
+		capture_pod_clear_listeners(&n->e->maps, slots[i].kind, fd >= 0 ? 1 : 0);
+	}
 	return err;
 }
 
@@ -171,33 +246,73 @@ static enum err fill_maps(struct enrollment *n, char why[WHY_MAX])
 		err = capture_pod_set_listener(m, (enum capture_kind)(i / workers), i % workers,
 		                               n->pod.listeners[i], why);
 	if (err == ERR_OK)
+		err = fill_dns(n, why);
+	if (err == ERR_OK)
+		err = publish_virts(n->e, n->links, n->link_count, why);
+	if (err == ERR_OK)
 		err = capture_pod_configure(m, &n->e->cfg, why);
-	for (uint32_t kind = 0; kind < CAPTURE_KINDS; kind++)
-		capture_pod_clear_listeners(m, (enum capture_kind)kind,
-		                            kind < LISTENER_KINDS ? workers : 0);
+	for (uint32_t kind = 0; kind < LISTENER_KINDS; kind++)
+		capture_pod_clear_listeners(m, (enum capture_kind)kind, workers);
 	return err;
 }
 
-static enum err guard_inside(void *arg, char why[WHY_MAX])
+/* The guard also turns questions to resolvers, so it is there for them alone, too. */
+static bool is_guarded(const struct enrolled *e)
 {
-	struct enrollment *n = arg;
-
-	return capture_pod_guard(n->s->capture, &n->e->maps, n->links, n->link_count, why);
+	return e->cfg.guard != CAPTURE_GUARD_OFF || (e->cfg.flags & CAPTURE_POD_DNS) != 0;
 }
 
-static void configure(struct enrollment *n, uint32_t flags)
+struct guarding {
+	const struct steward *s;
+	struct enrolled *e;
+	const struct rtnl_link *links;
+	size_t link_count;
+};
+
+static enum err guard_inside(void *arg, char why[WHY_MAX])
 {
+	struct guarding *g = arg;
+	enum err err = capture_pod_guard(g->s->capture, &g->e->maps, g->links, g->link_count, why);
+
+	if (err == ERR_OK)
+		g->e->maps.fresh = false; /* from here on only devices that come need it */
+	return err;
+}
+
+static enum err guard_devices(const struct steward *s, struct enrolled *e,
+                              const struct rtnl_link *links, size_t n, char why[WHY_MAX])
+{
+	struct guarding g = {s, e, links, n};
+
+	return is_guarded(e) ? netns_visit(s->home, e->netns_fd, guard_inside, &g, why) : ERR_OK;
+}
+
+static enum err configure(struct enrollment *n, const struct steward_enroll_req *req,
+                          char why[WHY_MAX])
+{
+	uint32_t flags = req->flags;
 	bool guarded = (flags & STEWARD_POD_NO_GUARD) == 0;
+	bool dns = n->s->opt.dns && (flags & STEWARD_POD_NO_DNS) == 0;
 
 	n->pod.flags = flags;
 	n->pod.cookie = n->cookie;
 	n->e->cfg = (struct capture_cfg){
-		.flags = CAPTURE_POD_OUT |
+		.flags = CAPTURE_POD_OUT | (dns ? CAPTURE_POD_DNS : 0) |
 	                 ((flags & STEWARD_POD_NO_INBOUND) != 0 ? 0 : CAPTURE_POD_INBOUND),
 		.id = capture_id(n->cookie),
 		.workers = n->s->opt.workers,
 		.guard = guarded ? (uint32_t)n->s->opt.guard : CAPTURE_GUARD_OFF,
 	};
+	for (size_t i = 0; i < req->virt_count; i++) {
+		if (i == STEWARD_VIRTS_MAX || req->virts[i][0] == '\0' ||
+		    strlen(req->virts[i]) >= RTNL_NAME_MAX)
+			return why_not(why, ERR_CONFIG,
+			               "inner device \"%.40s\": at most %d, each of 1 to %d octets",
+			               req->virts[i], (int)STEWARD_VIRTS_MAX, RTNL_NAME_MAX - 1);
+		(void)snprintf(n->e->virts[i], RTNL_NAME_MAX, "%s", req->virts[i]);
+		n->e->virt_count = i + 1;
+	}
+	return ERR_OK;
 }
 
 /* Global addresses first: the first of a family is what the pod is known by. */
@@ -225,8 +340,8 @@ static enum err capture_steps(struct enrollment *n, char why[WHY_MAX])
 		err = capture_pod_attach(s->capture, &e->maps, e->netns_fd, why);
 	if (err == ERR_OK)
 		err = capture_table_add_pod(&s->capture->table, n->cookie, e->cfg.flags, why);
-	if (err == ERR_OK && e->cfg.guard != CAPTURE_GUARD_OFF)
-		err = netns_visit(s->home, e->netns_fd, guard_inside, n, why);
+	if (err == ERR_OK)
+		err = guard_devices(s, e, n->links, n->link_count, why);
 	if (err == ERR_OK)
 		n->pod.netns_fd = fcntl(e->netns_fd, F_DUPFD_CLOEXEC, 0);
 	if (err == ERR_OK && n->pod.netns_fd < 0)
@@ -260,11 +375,11 @@ static enum err enroll_steps(struct enrollment *n, const struct steward_enroll_r
 	err = open_maps(n, req, why);
 	if (err != ERR_OK)
 		return err;
-	configure(n, req->flags);
-	err = capture_steps(n, why);
-	if (err != ERR_OK && !captured_before && n->replaced == NULL) {
+	err = configure(n, req, why);
+	if (err == ERR_OK)
+		err = capture_steps(n, why);
+	if (err != ERR_OK && !captured_before && n->replaced == NULL)
 		undo(n);
-	}
 	return err;
 }
 
@@ -275,6 +390,7 @@ enum err enroll_now(struct steward *s, struct steward_enroll_req *req)
 
 	n->s = s;
 	n->pod.netns_fd = -1;
+	memset(n->pod.dns, 0xff, sizeof(n->pod.dns)); /* all -1 */
 	n->e = mem_new(sizeof(*n->e));
 	n->e->netns_fd = -1;
 	n->e->rtnl.fd = -1;
@@ -297,14 +413,22 @@ enum err enroll_now(struct steward *s, struct steward_enroll_req *req)
 
 enum err enrolled_refresh(struct steward *s, struct enrolled *e, char why[WHY_MAX])
 {
+	const struct pod_steering steering = steering_of(e);
 	struct rtnl_addr addrs[RTNL_ADDRS_MAX];
-	size_t count = 0;
+	struct rtnl_link links[RTNL_LINKS_MAX];
+	size_t count = 0, link_count = 0;
 	enum err err = rtnl_addrs(&e->rtnl, addrs, &count, why);
 
 	if (err == ERR_OK)
+		err = rtnl_links(&e->rtnl, links, &link_count, why);
+	if (err == ERR_OK)
 		err = publish_addrs(s, e, addrs, count, why);
 	if (err == ERR_OK)
-		err = pod_routes_add(&e->rtnl, addrs, count, why);
+		err = publish_virts(e, links, link_count, why);
+	if (err == ERR_OK)
+		err = pod_routes_add(&e->rtnl, addrs, count, &steering, why);
+	if (err == ERR_OK)
+		err = guard_devices(s, e, links, link_count, why);
 	return err;
 }
 
@@ -320,6 +444,14 @@ int steward_pod_take_listener(struct steward_pod *pod, enum steward_listener kin
 	return fd;
 }
 
+int steward_pod_take_dns(struct steward_pod *pod, enum steward_dns which)
+{
+	int fd = pod->dns[which];
+
+	pod->dns[which] = -1;
+	return fd;
+}
+
 void steward_pod_fini(struct steward_pod *pod)
 {
 	size_t count = pod->listeners == NULL ? 0 : (size_t)LISTENER_KINDS * pod->workers;
@@ -327,6 +459,11 @@ void steward_pod_fini(struct steward_pod *pod)
 	for (size_t i = 0; i < count; i++) {
 		if (pod->listeners[i] >= 0)
 			(void)close(pod->listeners[i]);
+	}
+	for (size_t i = 0; i < STEWARD_DNS_SOCKETS; i++) {
+		if (pod->dns[i] >= 0)
+			(void)close(pod->dns[i]);
+		pod->dns[i] = -1;
 	}
 	free(pod->listeners);
 	pod->listeners = NULL;

@@ -58,6 +58,14 @@ static int set_transparent(int fd, int family)
 	return res;
 }
 
+static int bind_to(int fd, const struct endpoint *at)
+{
+	struct sockaddr_storage ss;
+	socklen_t len = endpoint_to_sockaddr(at, false, &ss);
+
+	return bind(fd, (struct sockaddr *)&ss, len) == 0 ? 0 : -errno;
+}
+
 static int bind_any(int fd, int family, uint16_t port)
 {
 	struct sockaddr_in6 v6 = {.sin6_family = AF_INET6, .sin6_port = htons(port)};
@@ -111,10 +119,88 @@ static int listener_open_as(const struct steward *s, int family, const struct li
 
 int prepared_listener_open(const struct steward *s, enum steward_listener kind)
 {
-	int fd = listener_open_as(s, AF_INET6, &shapes[kind]);
+	int fd = s->opt.without_ipv6 ? -EAFNOSUPPORT : listener_open_as(s, AF_INET6, &shapes[kind]);
 
 	if (fd == -EAFNOSUPPORT || fd == -EADDRNOTAVAIL)
 		fd = listener_open_as(s, AF_INET, &shapes[kind]); /* a pod without IPv6 */
+	return fd;
+}
+
+/* Where the DNS proxy of that family is bound. */
+static struct endpoint dns_at(const struct steward *s, int family)
+{
+	static const struct ip loopback4 = {.family = IP_V4, .bytes = {127, 0, 0, 1}};
+	static const struct ip loopback6 = {.family = IP_V6, .bytes = {[15] = 1}};
+	struct endpoint at = family == AF_INET6 ? s->opt.dns_at6 : s->opt.dns_at4;
+
+	if (at.ip.family == IP_NONE)
+		at.ip = family == AF_INET6 ? loopback6 : loopback4;
+	if (at.port == 0)
+		at.port = PORT_DNS;
+	return at;
+}
+
+static int bind_dns(const struct steward *s, int fd, int family)
+{
+	struct endpoint at = dns_at(s, family);
+	int res = bind_to(fd, &at);
+
+	if (res != -EADDRINUSE)
+		return res;
+	at.port = 0; /* an application has it; we are found by slot */
+	return bind_to(fd, &at);
+}
+
+/* A question's destination is told with it. Transparent, for a pod without ::1, and for TCP as any listener. */
+static int dns_set_up(const struct steward *s, int fd, int family, int type)
+{
+	int res = set_int(fd, SOL_SOCKET, SO_REUSEPORT, 1);
+
+	if (res == 0 && type == SOCK_STREAM)
+		res = set_int(fd, SOL_SOCKET, SO_REUSEADDR, 1);
+	if (res == 0 && family == AF_INET6)
+		res = set_int(fd, IPPROTO_IPV6, IPV6_V6ONLY, 1);
+	if (res == 0)
+		res = set_transparent(fd, family);
+	if (res == 0 && type == SOCK_DGRAM)
+		res = family == AF_INET6 ? set_int(fd, IPPROTO_IPV6, IPV6_RECVORIGDSTADDR, 1)
+		                         : set_int(fd, IPPROTO_IP, IP_RECVORIGDSTADDR, 1);
+	if (res == 0 && type == SOCK_STREAM)
+		res = set_int(fd, IPPROTO_TCP, TCP_NODELAY, 1);
+	if (res == 0)
+		res = capture_table_own_socket(&s->capture->table, fd, CAPTURE_ZT_UPSTREAM);
+	if (res == 0)
+		res = bind_dns(s, fd, family);
+	if (res == 0 && type == SOCK_STREAM && listen(fd, LISTEN_BACKLOG) != 0)
+		res = -errno;
+	return res;
+}
+
+int dns_socket_open(const struct steward *s, enum steward_dns which)
+{
+	static const struct {
+		int family, type;
+	} of[STEWARD_DNS_SOCKETS] = {
+		[STEWARD_DNS_UDP4] = {AF_INET, SOCK_DGRAM},
+		[STEWARD_DNS_TCP4] = {AF_INET, SOCK_STREAM},
+		[STEWARD_DNS_REPLY4] = {AF_INET, SOCK_RAW},
+		[STEWARD_DNS_UDP6] = {AF_INET6, SOCK_DGRAM},
+		[STEWARD_DNS_TCP6] = {AF_INET6, SOCK_STREAM},
+		[STEWARD_DNS_REPLY6] = {AF_INET6, SOCK_RAW},
+	};
+	int family = of[which].family, type = of[which].type;
+	int fd = socket(family, type | SOCK_NONBLOCK | SOCK_CLOEXEC,
+	                type == SOCK_RAW ? IPPROTO_RAW : 0);
+	int res = 0;
+
+	if (fd < 0)
+		return -errno;
+	if (type != SOCK_RAW)
+		res = dns_set_up(s, fd, family, type);
+	if (res != 0) {
+		(void)close(fd);
+		return res;
+	}
 	return fd;
 }
 
@@ -242,4 +328,26 @@ void steward_socket(const struct steward *s, struct loop *loop, struct steward_s
 	req->ret_errno = fd >= 0 ? 0 : -fd;
 	req->ret_err = fd >= 0 ? ERR_OK : err_of_errno(-fd);
 	loop_post(loop, &req->op, fd >= 0 ? 0 : fd, done);
+}
+
+int steward_resolver_socket(const struct steward *s, const struct steward_pod *pod, int family,
+                            int type)
+{
+	int res = netns_enter(pod->netns_fd);
+	int fd;
+
+	if (res < 0)
+		return res;
+	fd = type == SOCK_STREAM ? upstream_open(s, family)
+	                         : socket(family, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+	if (fd < 0 && type != SOCK_STREAM)
+		fd = -errno;
+	netns_leave(s->home);
+	if (fd < 0)
+		return fd;
+	res = capture_table_own_socket(&s->capture->table, fd, CAPTURE_ZT_UPSTREAM);
+	if (res == 0)
+		return fd;
+	(void)close(fd);
+	return res;
 }

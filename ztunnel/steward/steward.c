@@ -116,6 +116,7 @@ void steward_counts(const struct steward *s, struct steward_counts *ret_counts)
 		.to_out = capture_table_stat(t, CAPTURE_STAT_TO_OUT),
 		.to_inplain = capture_table_stat(t, CAPTURE_STAT_TO_INPLAIN),
 		.to_hbone = capture_table_stat(t, CAPTURE_STAT_TO_HBONE),
+		.to_dns = capture_table_stat(t, CAPTURE_STAT_TO_DNS),
 		.passed = capture_table_stat(t, CAPTURE_STAT_PASSED),
 		.refused = capture_table_stat(t, CAPTURE_STAT_NO_LISTENER),
 		.guard_hits = capture_table_stat(t, CAPTURE_STAT_GUARD_HIT),

@@ -25,8 +25,9 @@ enum {
 	STEWARD_WORKERS_MAX =
 		64, /* listener slots of a pod in the kernel are laid out for as many */
 	STEWARD_ADDRS_MAX =
-		16,            /* addresses of one pod; real ones have one or two and link-locals */
-	STEWARD_WHY_MAX = 256, /* what went wrong, where, what to do: text with a NUL */
+		16, /* addresses of one pod; real ones have one or two and link-locals */
+	STEWARD_VIRTS_MAX = 16, /* inner devices of one pod */
+	STEWARD_WHY_MAX = 256,  /* what went wrong, where, what to do: text with a NUL */
 };
 
 /* The ports of the listeners inside a pod, and the ports no one may be proxied to (contract 1.1). */
@@ -34,6 +35,7 @@ enum {
 	PORT_OUT = 15001,
 	PORT_INPLAIN = 15006,
 	PORT_HBONE = 15008,
+	PORT_DNS = 15053,
 };
 
 enum steward_listener {
@@ -43,10 +45,26 @@ enum steward_listener {
 	LISTENER_KINDS,
 };
 
+/*
+ * Sockets of a pod's DNS proxy. One set per pod, for one worker: questions are few, and the cache of their answers is
+ * the pod's. A question captured on its way to a resolver arrives on UDP with the resolver as its IP_ORIGDSTADDR
+ * (IPV6_ORIGDSTADDR), on TCP as the accepted socket's own name.
+ */
+enum steward_dns {
+	STEWARD_DNS_UDP4, /* bound to loopback: also answers who asks there, from there */
+	STEWARD_DNS_TCP4, /* listening */
+	STEWARD_DNS_REPLY4, /* raw, with headers: an answer to a captured question leaves as the resolver's */
+	STEWARD_DNS_UDP6,
+	STEWARD_DNS_TCP6,
+	STEWARD_DNS_REPLY6,
+	STEWARD_DNS_SOCKETS,
+};
+
 /* How an enrolled pod is treated. */
 enum {
 	STEWARD_POD_NO_INBOUND = 1u << 0, /* ingress mode: what arrives is not captured */
 	STEWARD_POD_NO_GUARD = 1u << 1,   /* no leak guard on this pod's uplink */
+	STEWARD_POD_NO_DNS = 1u << 2,     /* questions to resolvers are not captured */
 };
 
 /* The leak guard: a second line that sees SYNs leaving a pod which are not the proxy's. */
@@ -68,6 +86,10 @@ struct steward_options {
 	uint32_t workers;       /* 1..STEWARD_WORKERS_MAX */
 	enum steward_guard guard;
 	bool guard_by_clsact; /* as before Linux 6.6, also where tcx is to be had */
+	bool without_ipv6;    /* listen on IPv4 only */
+	bool dns;             /* capture questions to resolvers */
+	struct endpoint dns_at4,
+		dns_at6; /* where the DNS proxy is bound; port 0: loopback, PORT_DNS */
 	struct steward_keepalive keepalive;
 };
 
@@ -94,9 +116,10 @@ void steward_free(struct steward *s);
 struct steward_counts {
 	uint64_t steered;                      /* connects of pods sent to the proxy */
 	uint64_t to_out, to_inplain, to_hbone; /* connections given to a listener */
-	uint64_t passed;                       /* probes, and the proxy's own to an application */
-	uint64_t refused;                      /* no proxy was there */
-	uint64_t guard_hits;                   /* SYNs that left, or would have, past the proxy */
+	uint64_t to_dns;     /* datagrams and connections given to the DNS proxy */
+	uint64_t passed;     /* probes, and the proxy's own to an application */
+	uint64_t refused;    /* no proxy was there */
+	uint64_t guard_hits; /* SYNs that left, or would have, past the proxy */
 };
 void steward_counts(const struct steward *s, struct steward_counts *ret_counts);
 
@@ -110,6 +133,7 @@ struct steward_pod {
 	uint16_t addr_count;
 	struct ip addrs[STEWARD_ADDRS_MAX]; /* at enrollment, without loopback; global ones first */
 	int *listeners;                     /* private */
+	int dns[STEWARD_DNS_SOCKETS];       /* private */
 };
 
 /*
@@ -119,6 +143,8 @@ struct steward_pod {
  */
 int steward_pod_take_listener(struct steward_pod *pod, enum steward_listener kind,
                               unsigned int worker);
+/* The same of the DNS proxy's sockets, by one worker. -1: taken, or the pod has not this family, or no DNS capture. */
+int steward_pod_take_dns(struct steward_pod *pod, enum steward_dns which);
 /* Close what was not taken, and the namespace. Any thread. */
 void steward_pod_fini(struct steward_pod *pod);
 
@@ -127,6 +153,10 @@ struct steward_enroll_req {
 	const char *netns; /* borrowed until done: an absolute path, or a name under /run/netns */
 	uint32_t flags;    /* STEWARD_POD_* */
 	bool replace; /* it may be enrolled already: the new listeners take over, without a gap */
+	const char *const *
+		virts; /* borrowed until done: inner devices (bridges of nested machines), whose traffic
+	                             is the pod's own; they may come later */
+	size_t virt_count;          /* at most STEWARD_VIRTS_MAX */
 	struct steward_pod ret_pod; /* the caller's when ret_err is ERR_OK */
 	enum err ret_err;
 	char ret_why[STEWARD_WHY_MAX];
@@ -207,5 +237,14 @@ struct steward_socket_req {
  */
 void steward_socket(const struct steward *s, struct loop *loop, struct steward_socket_req *req,
                     op_done_fn *done);
+/*
+ * A socket inside the pod's namespace to ask a resolver by, not captured. At once, for a library that asks for it within
+ * a call: were the steward another process, a few would be kept ready here.
+ *
+ * family: AF_INET, AF_INET6; type: SOCK_DGRAM, SOCK_STREAM
+ * Returns a non-blocking descriptor, or -errno
+ */
+int steward_resolver_socket(const struct steward *s, const struct steward_pod *pod, int family,
+                            int type);
 
 #endif

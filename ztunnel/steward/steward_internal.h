@@ -33,12 +33,14 @@ struct enrolled {
 	struct capture_pod_maps maps;
 	struct capture_state state;
 	struct capture_cfg cfg;
+	char virts[STEWARD_VIRTS_MAX][RTNL_NAME_MAX];
+	size_t virt_count;
 };
 
 /* enroll.c */
 MUST_CHECK enum err enroll_now(struct steward *s, struct steward_enroll_req *req);
 struct enrolled *enrolled_find(struct steward *s, uint64_t cookie);
-/* The addresses changed. */
+/* The addresses or the devices changed. */
 MUST_CHECK enum err enrolled_refresh(struct steward *s, struct enrolled *e, char why[WHY_MAX]);
 /* Close what we hold of it; capture stays as it is. */
 void enrolled_forget(struct enrolled *e);
@@ -55,6 +57,7 @@ MUST_CHECK enum err sweep_now(struct steward *s, const char *const *keep, size_t
 /* prepared_socket.c; all answer a descriptor or -errno. Call inside the pod's namespace. */
 int prepared_listener_open(const struct steward *s, enum steward_listener kind);
 int upstream_open(const struct steward *s, int family);
+int dns_socket_open(const struct steward *s, enum steward_dns which);
 
 /* addr_watch.c */
 MUST_CHECK enum err addr_watch_start(struct steward *s, struct loop *loop, uint64_t cookie, int fd);

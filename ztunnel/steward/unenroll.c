@@ -35,8 +35,9 @@ static void open_up(struct steward *s, struct enrolled *e)
 {
 	char why[WHY_MAX];
 
-	e->cfg.guard =
-		CAPTURE_GUARD_OFF; /* or it would drop what now rightly goes past the proxy */
+	/* or the guard would drop, and turn, what now rightly goes past the proxy */
+	e->cfg.guard = CAPTURE_GUARD_OFF;
+	e->cfg.flags = 0;
 	if (capture_pod_configure(&e->maps, &e->cfg, why) != ERR_OK)
 		log_at(LOG_SCOPE_CAPTURE, LOG_WARN, "cannot switch off a pod's leak guard",
 		       LOG_S("netns", e->state.netns), LOG_S("error", why));
