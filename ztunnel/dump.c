@@ -123,7 +123,10 @@ static void write_live(void *arg, const struct live *l)
 	write_endpoint(list->w, "src", &l->src);
 	json_key(list->w, "originalDst");
 	if (l->inbound && l->protocol == LIVE_HBONE) {
-		json_none(list->w); /* a service's host, which is not kept per connection */
+		if (l->service != NULL)
+			json_str(list->w, l->service);
+		else
+			json_none(list->w);
 	} else {
 		char text[ENDPOINT_TEXT_MAX];
 

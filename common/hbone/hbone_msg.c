@@ -1,6 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "common/hbone/hbone_msg.h"
 
+#include <stdlib.h>
+#include <string.h>
+
 #include "common/base/str.h"
 #include "common/hbone/forwarded.h"
 
@@ -204,4 +207,42 @@ enum err hbone_response_parse(const struct h2_head *head, uint16_t *ret_status)
 		status = 0;
 	*ret_status = (uint16_t)status;
 	return status == 200 ? ERR_OK : ERR_HBONE_STATUS;
+}
+
+enum { REQUEST_SPANS = 11 };
+
+static void spans_of(struct hbone_request *r, struct span *out[REQUEST_SPANS])
+{
+	struct baggage *b = &r->baggage;
+	struct span *all[REQUEST_SPANS] = {&b->cluster,  &b->namespace, &b->workload_type,
+	                                   &b->workload, &b->service,   &b->version,
+	                                   &b->region,   &b->zone,      &r->forwarded_host,
+	                                   &r->trace_id, &r->network};
+
+	memcpy(out, all, sizeof(all));
+}
+
+struct hbone_request *hbone_request_copy(const struct hbone_request *r)
+{
+	struct hbone_request head = *r, *copy;
+	struct span *spans[REQUEST_SPANS];
+	size_t text_len = 0;
+	uint8_t *text;
+
+	spans_of(&head, spans);
+	for (size_t i = 0; i < REQUEST_SPANS; i++)
+		text_len += spans[i]->n;
+	copy = malloc(sizeof(*copy) + text_len);
+	if (copy == NULL)
+		return NULL;
+	*copy = head;
+	text = (uint8_t *)(copy + 1);
+	spans_of(copy, spans);
+	for (size_t i = 0; i < REQUEST_SPANS; i++) {
+		if (spans[i]->n > 0)
+			memcpy(text, spans[i]->p, spans[i]->n);
+		spans[i]->p = text;
+		text += spans[i]->n;
+	}
+	return copy;
 }

@@ -71,6 +71,8 @@ struct hbone_request {
  */
 MUST_CHECK enum err hbone_request_parse(const struct h2_head *head,
                                         struct hbone_request *ret_request);
+/* A copy that borrows from nothing but itself: one block, for free(). NULL without memory. */
+struct hbone_request *hbone_request_copy(const struct hbone_request *r);
 /* Errs: ERR_HBONE_STATUS when the answer is not exactly 200; ret_status is set then, too (0: no valid status). */
 MUST_CHECK enum err hbone_response_parse(const struct h2_head *head, uint16_t *ret_status);
 

@@ -91,7 +91,42 @@ static uint16_t service_target_port(const struct inbound_query *q, const struct 
 	return listed ? listed->target_port : 0;
 }
 
-static void apply_app_tunnel(const struct inbound_query *q, struct inbound_target *t)
+/* An address of s to name in a PROXY header: of our network first, then IPv4 (contract 6.9). */
+static const struct network_prefix *vip_to_tell(const struct inbound_query *q,
+                                                const struct service *s)
+{
+	const struct network_prefix *best = NULL;
+	int best_rank = -1;
+
+	for (size_t i = 0; i < s->vip_count; i++) {
+		const struct network_prefix *vip = &s->vips[i];
+		int rank = (strcmp(vip->network, q->network) == 0 ? 2 : 0) +
+		           (vip->prefix.ip.family == IP_V4 ? 1 : 0);
+
+		if (rank > best_rank) {
+			best = vip;
+			best_rank = rank;
+		}
+	}
+	return best;
+}
+
+static enum err find_told(const struct inbound_query *q, struct inbound_target *t)
+{
+	const struct network_prefix *vip;
+
+	if (!q->is_host) {
+		t->told = q->ep;
+		return ERR_OK;
+	}
+	vip = vip_to_tell(q, t->service);
+	if (!vip)
+		return ERR_NO_VIP;
+	t->told = (struct endpoint){.ip = vip->prefix.ip, .port = q->port};
+	return ERR_OK;
+}
+
+static enum err apply_app_tunnel(const struct inbound_query *q, struct inbound_target *t)
 {
 	static const struct ip loopback_v4 = {.family = IP_V4, .bytes = {127, 0, 0, 1}};
 	static const struct ip loopback_v6 = {.family = IP_V6, .bytes = {[15] = 1}};
@@ -101,18 +136,20 @@ static void apply_app_tunnel(const struct inbound_query *q, struct inbound_targe
 		t->upstream.port = tunnel->port;
 	t->connect = t->upstream;
 	if (!tunnel->present || tunnel->protocol != APP_TUNNEL_PROXY)
-		return;
+		return ERR_OK;
 	t->proxy_protocol = true;
-	if (!q->localhost_app_tunnel)
-		return;
-	t->bind_loopback = true;
-	t->connect.ip = t->upstream.ip.family == IP_V4 ? loopback_v4 : loopback_v6;
-	t->connect.scope_id = 0;
+	t->loopback = q->localhost_app_tunnel;
+	if (t->loopback) {
+		t->connect.ip = t->upstream.ip.family == IP_V4 ? loopback_v4 : loopback_v6;
+		t->connect.scope_id = 0;
+	}
+	return find_told(q, t);
 }
 
 enum err inbound_target_hbone(const struct inbound_query *q, struct inbound_target *ret_target)
 {
 	struct inbound_target t = {.upstream = {.ip = q->local_ip}};
+	enum err e;
 
 	if (!q->local)
 		return ERR_NO_WORKLOAD;
@@ -130,9 +167,10 @@ enum err inbound_target_hbone(const struct inbound_query *q, struct inbound_targ
 		return ERR_LOOP;
 	if (ip_eq(&q->ep.ip, &q->local_ip))
 		t.upstream.scope_id = q->ep.scope_id;
-	apply_app_tunnel(q, &t);
-	*ret_target = t;
-	return ERR_OK;
+	e = apply_app_tunnel(q, &t);
+	if (e == ERR_OK)
+		*ret_target = t;
+	return e;
 }
 
 enum err inbound_target_plain(const struct inbound_query *q, struct inbound_target *ret_target)

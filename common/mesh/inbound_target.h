@@ -34,12 +34,14 @@ struct inbound_target {
 	struct endpoint
 		connect;     /* where to connect: upstream, unless an app tunnel says loopback */
 	bool proxy_protocol; /* send a PROXY header first (contract 6.9) */
-	bool bind_loopback;  /* bind the source to connect.ip instead of the peer's */
+	struct endpoint
+		told; /* the destination in it: the authority, or an address of the service it names */
+	bool loopback; /* connect is loopback: come from there, too, not from the peer's address */
 	const struct service *service; /* named by the authority, or NULL */
 };
 
 /*
- * Errs: ERR_NO_WORKLOAD; ERR_HBONE_AUTHORITY (the address is not this pod's: 400); ERR_NO_SERVICE (503);
+ * Errs: ERR_NO_WORKLOAD; ERR_HBONE_AUTHORITY (the address is not this pod's: 400); ERR_NO_SERVICE, ERR_NO_VIP (503);
  *       ERR_LOOP (503)
  */
 MUST_CHECK enum err inbound_target_hbone(const struct inbound_query *q,

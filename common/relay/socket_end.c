@@ -282,6 +282,15 @@ static void finish_if_due(struct socket_end *s)
 	relay_on_finished(&s->end);
 }
 
+static void tell_sent(struct socket_end *s, size_t n)
+{
+	size_t ours = n < s->untold ? n : s->untold;
+
+	s->untold -= ours;
+	if (n > ours)
+		relay_on_sent(&s->end, n - ours);
+}
+
 static void on_sent(struct op *op)
 {
 	struct socket_batch *b = container_of(op, struct socket_batch, msg.op);
@@ -301,7 +310,7 @@ static void on_sent(struct op *op)
 	 */
 	if (res > 0) {
 		iobuf_queue_consume(&s->out, (size_t)res);
-		relay_on_sent(&s->end, (size_t)res);
+		tell_sent(s, (size_t)res);
 	}
 	if (failed) {
 		break_off(s, ERR_RESET);
@@ -441,4 +450,10 @@ void socket_end_init(struct socket_end *s, struct loop *loop, int fd)
 	*s = (struct socket_end){.end = {.ops = &socket_ops}, .loop = loop, .fd = fd};
 	iobuf_queue_init(&s->out);
 	loop_hook_init(&s->hook, on_turn_end);
+}
+
+void socket_end_preface(struct socket_end *s, struct iobuf_view v)
+{
+	s->untold += v.len;
+	socket_put(&s->end, v);
 }

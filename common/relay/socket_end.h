@@ -42,6 +42,7 @@ struct socket_end {
 	struct socket_batch *tx;  /* a send in flight */
 	struct socket_wait *wait; /* for a buffer, or held back */
 	struct iobuf_queue out;
+	size_t untold;   /* octets of out in front that are ours, not the relay's */
 	uint8_t retries; /* of a read without a buffer, in a row */
 	bool reading;    /* wanted: not paused, not ended */
 	bool eof;        /* the peer's FIN came */
@@ -56,5 +57,10 @@ struct socket_end {
 
 /* fd: connected, taken. */
 void socket_end_init(struct socket_end *s, struct loop *loop, int fd);
+/*
+ * Send v's bytes in front of all others: a header of ours, which the relay neither sees nor counts. Before the relay
+ * starts. v's reference is taken; without memory the end breaks when it is started.
+ */
+void socket_end_preface(struct socket_end *s, struct iobuf_view v);
 
 #endif

@@ -181,6 +181,11 @@ void account_open(struct account *a, struct metrics_shard *shard, struct account
 	}
 }
 
+const char *account_service(const struct account *a)
+{
+	return text_of(a, TEXT_SERVICE);
+}
+
 void account_moved(struct account *a, bool client_to_server, size_t n)
 {
 	if (client_to_server) {

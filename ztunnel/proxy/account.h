@@ -42,6 +42,8 @@ struct account {
 /* Counts as opened. Never fails: without memory the line lacks its texts. cache: the worker's. */
 void account_open(struct account *a, struct metrics_shard *shard, struct account_cache *cache,
                   const struct account_facts *f, uint64_t now_ms);
+/* The service it counts for, borrowed until the close; NULL: unknown. */
+const char *account_service(const struct account *a);
 void account_moved(struct account *a, bool client_to_server, size_t n);
 /* How it ended. words: more exact than cause's own, or NULL. */
 struct account_end {

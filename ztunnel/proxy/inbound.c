@@ -5,7 +5,7 @@
 #include <string.h>
 
 #include "common/base/check.h"
-#include "common/mesh/authz.h"
+#include "common/hbone/proxy_v2.h"
 #include "common/mesh/inbound_target.h"
 #include "common/mesh/mesh_table.h"
 #include "common/relay/hbone_end.h"
@@ -13,15 +13,31 @@
 #include "common/relay/socket_end.h"
 #include "ztunnel/proxy/account.h"
 #include "ztunnel/proxy/inbound_tunnel.h"
+#include "ztunnel/proxy/judge.h"
 #include "ztunnel/proxy/labels.h"
 #include "ztunnel/proxy/pod_dial.h"
 
 enum inbound_state {
-	INBOUND_JUDGE, /* target and policy; over within the call */
+	INBOUND_JUDGE, /* target and policy; waits for our own workload */
 	INBOUND_DIAL,  /* connecting to the application */
 	INBOUND_RELAY,
 	INBOUND_DRAIN, /* ops are landing */
 	INBOUND_DONE,
+};
+
+/* What only the way to the relay needs; gone once that runs. */
+struct inbound_setup {
+	struct inbound *owner;
+	const struct hbone_request
+		*request; /* NULL: plaintext. Borrowed for the first try, else kept */
+	struct hbone_request *kept;
+	struct timer look; /* for a workload that is not there yet */
+	uint64_t give_up_ms;
+	struct pod_dial dial;
+	bool dialing;        /* in flight */
+	bool proxy_protocol; /* the application wants to be told who and where to, first of all */
+	struct endpoint told;
+	struct loop_retired retired;
 };
 
 struct inbound {
@@ -32,11 +48,11 @@ struct inbound {
 	enum err cause;
 	bool hbone; /* a stream, not a plain connection */
 	bool accounted, dialed, related, relay_done;
-	bool client_noted;     /* the client's port is in the pod's table */
-	uint16_t spoof_port;   /* and ours towards the application; 0: none */
-	char *identity;        /* the peer's, verified; NULL: nobody proved */
-	char *words;           /* why policy refused, for the log */
-	struct pod_dial *dial; /* while dialing */
+	bool client_noted;   /* the client's port is in the pod's table */
+	uint16_t spoof_port; /* and ours towards the application; 0: none */
+	char *identity;      /* the peer's, verified; NULL: nobody proved */
+	char *words;         /* why policy refused, for the log */
+	struct inbound_setup *setup;
 	struct account account;
 	struct relay relay;
 	struct socket_end app;
@@ -51,7 +67,6 @@ struct inbound {
 };
 
 static void inbound_run(struct inbound *in);
-static void inbound_enter(struct inbound *in, enum inbound_state next);
 
 static struct proxy_worker *worker_of(const struct inbound *in)
 {
@@ -101,25 +116,13 @@ static const struct relay_owner relay_owner = {
 	.done = on_relay_done,
 };
 
-/* The dial outlives its callback by the rest of the turn. */
-struct inbound_dial {
-	struct pod_dial dial;
-	struct inbound *in;
-	struct loop_retired retired;
-};
-
-static void free_dial(struct loop_retired *r)
-{
-	free(container_of(r, struct inbound_dial, retired));
-}
-
 static void on_dialed(struct pod_dial *d)
 {
-	struct inbound_dial *id = container_of(d, struct inbound_dial, dial);
-	struct inbound *in = id->in;
+	struct inbound_setup *s = container_of(d, struct inbound_setup, dial);
+	struct inbound *in = s->owner;
 	struct loop *loop = worker_of(in)->loop;
 
-	in->dial = NULL;
+	s->dialing = false;
 	in->spoof_port = d->ret_port;
 	if (d->ret_err == ERR_OK && in->cause != ERR_OK) {
 		loop_reset_close(loop,
@@ -129,63 +132,30 @@ static void on_dialed(struct pod_dial *d)
 		socket_end_init(&in->app, loop, d->ret_fd);
 	}
 	inbound_fail(in, d->ret_err);
-	loop_retire(loop, &id->retired, free_dial);
 	inbound_run(in);
 }
 
 /* --- judge ----------------------------------------------------------------------------------- */
 
-static void log_verdict(const struct inbound *in, const struct authz_answer *a)
-{
-	enum log_level level = worker_of(in)->options->authz_info ? LOG_INFO : LOG_DEBUG;
-	char words[AUTHZ_WORDS_MAX], where[AUTHZ_WORDS_MAX], src[ENDPOINT_TEXT_MAX];
-
-	if (!log_enabled(LOG_SCOPE_STATE, level))
-		return;
-	log_at(LOG_SCOPE_STATE, level, a->verdict == AUTHZ_ALLOW ? "allowed" : "denied",
-	       LOG_S("policy", a->policy == NULL ? NULL : a->policy->key),
-	       LOG_S("rule", authz_where(worker_of(in)->mesh, a, where)),
-	       LOG_S("reason", authz_words(a, words)),
-	       LOG_A("src.addr", endpoint_format(&in->live.src, src)),
-	       LOG_S("src.identity", in->identity), LOG_S("dst.workload", in->pod->pod->name));
-	for (size_t i = 0; i < a->note_count && i < AUTHZ_NOTES_MAX; i++)
-		log_at(LOG_SCOPE_STATE, level, "dry-run: a policy would have decided",
-		       LOG_S("policy",
-		             a->notes[i].policy == NULL ? NULL : a->notes[i].policy->key));
-}
-
-/* Ask the policies of the worker's present mesh. */
-static enum err authorize(struct inbound *in, const struct workload *self)
-{
-	struct authz_facts facts = {.source_ip = in->live.src.ip,
-	                            .destination = in->live.actual_dst,
-	                            .identity = in->identity};
-	struct authz_answer a;
-	char words[AUTHZ_WORDS_MAX];
-
-	authz_check(worker_of(in)->mesh, self, &facts, &a);
-	log_verdict(in, &a);
-	if (a.verdict == AUTHZ_ALLOW)
-		return ERR_OK;
-	metrics_add_for(
-		worker_of(in)->shard, METRIC_AUTHZ_DENIALS,
-		METRIC_LABELS(err_info(a.cause)->name, a.policy == NULL ? NULL : a.policy->key), 1);
-	free(in->words);
-	in->words = strdup(authz_words(&a, words));
-	return a.cause;
-}
-
-/* Policies changed: is this connection still allowed? */
-static bool judge_again(struct live *l)
+/* Policies, or which of them are ours, changed: is this connection still allowed? */
+static void on_judged_again(struct live *l)
 {
 	struct inbound *in = container_of(l, struct inbound, live);
-	const struct workload *self = pod_proxy_workload(in->pod);
+	char *words = NULL;
+	enum err e;
 
-	if (in->state >= INBOUND_DRAIN || self == NULL || authorize(in, self) == ERR_OK)
-		return true;
-	inbound_fail(in, ERR_POLICY_CHANGED);
+	if (in->state >= INBOUND_DRAIN)
+		return;
+	e = judge_again(&(struct judge_query){.pod = in->pod,
+	                                      .src = &l->src,
+	                                      .dst = &l->actual_dst,
+	                                      .identity = in->identity},
+	                &words);
+	if (e == ERR_OK)
+		return;
+	in->words = words; /* allowed until now, it had none */
+	inbound_fail(in, e);
 	inbound_run(in);
-	return false;
 }
 
 static enum err find_target(struct inbound *in, const struct workload *self,
@@ -242,14 +212,16 @@ static void open_account(struct inbound *in, const struct workload *self,
 	in->live.inbound = true;
 	in->live.protocol = in->identity != NULL ? LIVE_HBONE : LIVE_TCP;
 	in->live.actual_dst = target->upstream;
-	in->live.judge = judge_again;
+	if (req != NULL && (req->forwarded_host.n > 0 || req->authority.is_name))
+		in->live.service = account_service(&in->account);
+	in->live.judge = on_judged_again;
 	live_add(&w->live, &in->live);
 }
 
-static enum err dial_app(struct inbound *in, const struct inbound_target *target)
+static void dial_app(struct inbound *in, const struct inbound_target *target)
 {
 	struct proxy_worker *w = worker_of(in);
-	struct inbound_dial *id = calloc(1, sizeof(*id));
+	struct inbound_setup *s = in->setup;
 	struct pod_dial_query q = {
 		.steward = w->options->steward,
 		.pod = &in->pod->pod->enrolled,
@@ -259,36 +231,66 @@ static enum err dial_app(struct inbound *in, const struct inbound_target *target
 		.timeout_ms = w->options->connect_ms,
 	};
 
-	if (id == NULL)
-		return ERR_MEMORY;
-	if (w->options->spoof_source && !target->bind_loopback)
+	if (w->options->spoof_source && !target->loopback)
 		q.client = in->live.src.ip;
-	id->in = in;
-	in->dial = &id->dial;
-	pod_dial_start(&id->dial, w->loop, &q, on_dialed);
-	return ERR_OK;
+	s->proxy_protocol = target->proxy_protocol;
+	s->told = target->told;
+	s->dialing = true;
+	pod_dial_start(&s->dial, w->loop, &q, on_dialed);
 }
 
-/* Everything that is decided before a socket is opened. */
-static void inbound_judge(struct inbound *in, const struct hbone_request *req)
+static void on_look(struct timer *t)
+{
+	inbound_run(container_of(t, struct inbound_setup, look)->owner);
+}
+
+/* Our own workload is not there yet: look again soon, up to a limit. */
+static enum inbound_state wait_for_own(struct inbound *in)
+{
+	struct inbound_setup *s = in->setup;
+	struct loop *loop = worker_of(in)->loop;
+
+	if (s->request != NULL && s->kept == NULL) {
+		s->kept = hbone_request_copy(s->request);
+		s->request = s->kept;
+		if (s->kept == NULL) {
+			inbound_fail(in, ERR_MEMORY);
+			return INBOUND_DRAIN;
+		}
+	}
+	if (loop_now_ms(loop) >= s->give_up_ms) {
+		inbound_fail(in, ERR_NO_WORKLOAD);
+		return INBOUND_DRAIN;
+	}
+	timer_arm(loop, &s->look, PROXY_LOCAL_LOOK_MS);
+	return INBOUND_JUDGE;
+}
+
+/* Everything that is decided before a socket is opened. In the live table first: no change of policy is missed. */
+static enum inbound_state inbound_judge(struct inbound *in)
 {
 	const struct workload *self = pod_proxy_workload(in->pod);
+	const struct hbone_request *req = in->setup->request;
+	struct judge_query who = {.pod = in->pod,
+	                          .src = &in->live.src,
+	                          .dst = &in->live.actual_dst,
+	                          .identity = in->identity};
 	struct inbound_target target;
 	struct inbound_query q;
 	enum err e = find_target(in, self, req, &q, &target);
 
-	if (e == ERR_OK && target.proxy_protocol)
-		e = ERR_UNSUPPORTED; /* PROXY-protocol application tunnels: not without their header */
+	if (e == ERR_NO_WORKLOAD)
+		return wait_for_own(in);
 	if (e == ERR_OK) {
 		in->live.actual_dst = target.upstream;
 		open_account(in, self, req, &q, &target);
-		e = authorize(in, self);
+		e = judge_new(&who, self, &in->words);
 	}
-	if (e == ERR_OK)
-		e = dial_app(in, &target);
 	inbound_fail(in, e);
-	if (in->cause == ERR_OK)
-		inbound_enter(in, INBOUND_DIAL);
+	if (e != ERR_OK)
+		return INBOUND_DRAIN;
+	dial_app(in, &target);
+	return INBOUND_DIAL;
 }
 
 /* --- dial to relay ---------------------------------------------------------------------------- */
@@ -304,13 +306,47 @@ static enum err grant(struct inbound *in)
 	return hbone_server_grant(&in->tunnel.stream, &b);
 }
 
+/* The PROXY header in front of the application's bytes. */
+static enum err tell_app(struct inbound *in)
+{
+	struct proxy_v2 h = {.source = in->live.src, .destination = in->setup->told};
+	struct iobuf *b = iobuf_take(loop_iobufs(worker_of(in)->loop), IOBUF_SMALL);
+	size_t len = 0;
+	enum err e;
+
+	_Static_assert((size_t)PROXY_V2_LEN_MAX <= (size_t)IOBUF_SMALL_MEM, "a header fits");
+	if (b == NULL)
+		return ERR_OVERLOAD;
+	if (in->identity != NULL)
+		h.identity = span_str(in->identity);
+	e = proxy_v2_build(&h, b->mem, &len);
+	if (e == ERR_OK)
+		socket_end_preface(
+			&in->app, (struct iobuf_view){.buf = b, .p = b->mem, .len = (uint32_t)len});
+	else
+		iobuf_unref(b);
+	return e;
+}
+
+static void free_setup(struct loop_retired *r)
+{
+	struct inbound_setup *s = container_of(r, struct inbound_setup, retired);
+
+	timer_disarm(&s->look);
+	free(s->kept);
+	free(s);
+}
+
 static enum inbound_state inbound_dial(struct inbound *in)
 {
 	struct relay_end *near = &in->tunnel.end;
+	enum err e = ERR_OK;
 
 	if (!in->dialed)
 		return INBOUND_DIAL;
 	in->related = true;
+	if (in->setup->proxy_protocol)
+		e = tell_app(in);
 	if (!in->hbone) {
 		int fd = in->plain.fd;
 
@@ -319,9 +355,13 @@ static enum inbound_state inbound_dial(struct inbound *in)
 		near = &in->plain.end.end;
 	}
 	relay_start(&in->relay, near, &in->app.end, &relay_owner);
-	if (in->hbone)
-		inbound_fail(in, grant(in));
-	return in->cause == ERR_OK ? INBOUND_RELAY : INBOUND_DRAIN;
+	loop_retire(worker_of(in)->loop, &in->setup->retired,
+	            free_setup); /* its callback is on the stack */
+	in->setup = NULL;
+	if (in->hbone && e == ERR_OK)
+		e = grant(in);
+	inbound_fail(in, e);
+	return e == ERR_OK ? INBOUND_RELAY : INBOUND_DRAIN;
 }
 
 /* --- the end ----------------------------------------------------------------------------------- */
@@ -332,8 +372,8 @@ static enum inbound_state inbound_drain(struct inbound *in)
 		relay_abort(&in->relay, in->cause);
 		if (!in->relay_done)
 			return INBOUND_DRAIN;
-	} else if (in->dial != NULL) {
-		pod_dial_cancel(in->dial);
+	} else if (in->setup->dialing) {
+		pod_dial_cancel(&in->setup->dial);
 		return INBOUND_DRAIN;
 	} else if (in->hbone) {
 		hbone_server_refuse(&in->tunnel.stream, in->cause);
@@ -349,6 +389,8 @@ static void free_inbound(struct loop_retired *r)
 {
 	struct inbound *in = container_of(r, struct inbound, retired);
 
+	if (in->setup != NULL)
+		free_setup(&in->setup->retired);
 	free(in->identity);
 	free(in->words);
 	free(in);
@@ -408,7 +450,7 @@ static void inbound_run(struct inbound *in)
 		enum inbound_state next = INBOUND_DONE;
 
 		switch (in->state) {
-		case INBOUND_JUDGE: return; /* inbound_judge moves on */
+		case INBOUND_JUDGE: next = inbound_judge(in); break;
 		case INBOUND_DIAL: next = inbound_dial(in); break;
 		case INBOUND_RELAY: next = in->relay_done ? INBOUND_DRAIN : INBOUND_RELAY; break;
 		case INBOUND_DRAIN: next = inbound_drain(in); break;
@@ -433,8 +475,15 @@ static struct inbound *new_inbound(struct pod_proxy *pod, const struct endpoint 
 {
 	struct inbound *in = calloc(1, sizeof(*in));
 
-	if (in == NULL)
+	if (in != NULL)
+		in->setup = calloc(1, sizeof(*in->setup));
+	if (in == NULL || in->setup == NULL) {
+		free(in);
 		return NULL;
+	}
+	in->setup->owner = in;
+	in->setup->give_up_ms = loop_now_ms(pod->worker->loop) + PROXY_LOCAL_WAIT_MS;
+	timer_init(&in->setup->look, on_look);
 	in->conn.cut = inbound_cut;
 	in->pod = pod;
 	in->live.src = *src;
@@ -451,17 +500,18 @@ void inbound_start_hbone(struct inbound_tunnel *tunnel, int32_t stream_id,
 	if (in != NULL)
 		in->identity = strdup(hbone_server_peer(&tunnel->server));
 	if (in == NULL || in->identity == NULL) {
-		free(in);
+		if (in != NULL)
+			free_inbound(&in->retired);
 		hbone_server_refuse_id(&tunnel->server, stream_id, ERR_OVERLOAD);
 		return;
 	}
 	in->hbone = true;
+	in->setup->request = req;
 	metrics_gauge_add_for(tunnel->pod->worker->shard, METRIC_HBONE_STREAMS_OPEN,
 	                      METRIC_LABELS("server"), 1);
 	hbone_end_attach(&in->tunnel, tunnel->pod->worker->loop, &tunnel->server.conn.carrier,
 	                 stream_id, on_tunnel_broken);
 	pod_proxy_add(tunnel->pod, &tunnel->pod->conns, &in->conn);
-	inbound_judge(in, req);
 	inbound_run(in);
 }
 
@@ -477,7 +527,6 @@ enum err inbound_start_plain(struct pod_proxy *pod, int fd, const struct endpoin
 	metrics_gauge_add_for(pod->worker->shard, METRIC_TCP_SOCKETS_OPEN,
 	                      METRIC_LABELS("destination"), 1);
 	pod_proxy_add(pod, &pod->conns, &in->conn);
-	inbound_judge(in, NULL);
 	inbound_run(in);
 	return ERR_OK;
 }

@@ -4,6 +4,9 @@
  *
  * The worker adds, removes and judges; any thread may list. One lock, held for one entry's worth of work by the
  * worker and for one listing by others.
+ *
+ * Judging goes round: who waits for it stands in front, who was judged, or came since, behind. So it can be done in
+ * parts with anything in between, a further change of policies included, and nobody is passed over.
  */
 #ifndef ZTUNNEL_PROXY_LIVE_TABLE_H
 #define ZTUNNEL_PROXY_LIVE_TABLE_H
@@ -11,38 +14,51 @@
 #include <pthread.h>
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 #include "common/base/list.h"
 #include "common/base/netaddr.h"
 
 enum live_protocol { LIVE_TCP, LIVE_HBONE };
 
+enum {
+	/* Connections judged between two turns of the loop: some tens of microseconds with a hundred policies. */
+	LIVE_JUDGED_MAX = 256,
+};
+
 /* Embedded in the connection. */
 struct live {
 	struct list link;    /* private */
-	const char *pod_uid; /* borrowed while in the table */
+	uint32_t judged;     /* private: the round it was last judged in, or came in */
+	const char *pod_uid; /* borrowed while in the table, as is service */
+	const char *
+		service; /* inbound: the service the client said it addressed; NULL: it said none */
 	bool inbound;
 	enum live_protocol protocol;
 	struct endpoint src; /* who connected */
 	struct endpoint
 		original_dst; /* to what: outbound as the application meant it, inbound the pod's own end */
 	struct endpoint actual_dst; /* what is reached for it: the next hop, or the application */
-	/* Inbound: is it still allowed? false: it was cut. Runs on the worker, without the lock. */
-	bool (*judge)(struct live *l);
+	/* Inbound: cut it unless it is still allowed. Runs on the worker, without the lock; NULL: nobody asks. */
+	void (*judge)(struct live *l);
 };
 
 struct live_table {
 	pthread_mutex_t lock;
-	struct list all;
+	struct list all; /* private: not judged in this round first */
 	size_t count;
+	uint32_t round; /* private */
 };
 
 void live_table_init(struct live_table *t);
 void live_table_fini(struct live_table *t);
+/* l counts as judged: by the policies the worker has now. */
 void live_add(struct live_table *t, struct live *l);
 void live_remove(struct live_table *t, struct live *l);
-/* Worker only: ask every inbound connection's judge. Returns how many were cut. */
-size_t live_judge_all(struct live_table *t);
+/* Worker only: policies changed, everybody in the table is to be judged. */
+void live_judge_begin(struct live_table *t);
+/* Worker only: ask the judges of up to LIVE_JUDGED_MAX. false: nobody is left to be judged. */
+bool live_judge_some(struct live_table *t);
 
 typedef void live_fn(void *arg, const struct live *l);
 /* Any thread: fn for each, under the lock. */

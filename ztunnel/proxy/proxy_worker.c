@@ -34,13 +34,25 @@ static void post(struct errand *e, letter_fn *fn)
 	mailbox_post(worker_mailbox(e->worker->thread), &e->letter, fn);
 }
 
+/* A part of the live connections between two turns, so that the others are served meanwhile. */
+static void on_judge(struct op *op)
+{
+	struct proxy_worker *w = container_of(op, struct proxy_worker, judging);
+
+	if (live_judge_some(&w->live))
+		loop_post(w->loop, &w->judging, 0, on_judge);
+}
+
 static void on_mesh(struct letter *l)
 {
 	struct errand *e = container_of(l, struct errand, letter);
+	struct proxy_worker *w = e->worker;
 
-	mesh_unref(e->worker->mesh);
-	e->worker->mesh = e->mesh;
-	(void)live_judge_all(&e->worker->live);
+	mesh_unref(w->mesh);
+	w->mesh = e->mesh;
+	live_judge_begin(&w->live);
+	if (!w->judging.pending)
+		loop_post(w->loop, &w->judging, 0, on_judge);
 	free(e);
 }
 

@@ -69,6 +69,7 @@ struct proxy_worker {
 	struct rand dice;
 	struct list pods; /* struct pod_proxy */
 	struct live_table live;
+	struct op judging; /* pending while some of them wait to be judged again */
 	struct account_cache account_cache;
 	struct timer tidy; /* every PROXY_TIDY_MS: spare buffers go back, gauges are set */
 	bool draining;

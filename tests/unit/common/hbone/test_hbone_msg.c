@@ -324,6 +324,32 @@ static void only_200_is_success(void **state)
 	assert_int_equal(status, 0);
 }
 
+static void a_copy_outlives_the_head(void **state)
+{
+	struct made m;
+	struct hbone_request req, *copy;
+	const struct h2_head *head =
+		HEAD(&m, ":method", "CONNECT", ":authority", "web.default:80", "baggage",
+	             "k8s.cluster.name=c,k8s.pod.name=w,cloud.region=r", "forwarded",
+	             "for=\"1.2.3.4:5\";host=web.default", "x-forwarded-network", "far");
+
+	(void)state;
+	assert_int_equal(hbone_request_parse(head, &req), ERR_OK);
+	copy = hbone_request_copy(&req);
+	assert_non_null(copy);
+	memset(&req, 0xee, sizeof(req));
+	memset(&m, 0xee, sizeof(m));
+	assert_string_equal(copy->authority.host, "web.default");
+	assert_int_equal(copy->authority.port, 80);
+	assert_true(span_eq_str(copy->baggage.cluster, "c"));
+	assert_true(span_eq_str(copy->baggage.workload, "w"));
+	assert_true(span_eq_str(copy->baggage.region, "r"));
+	assert_int_equal(copy->baggage.zone.n, 0);
+	assert_true(span_eq_str(copy->forwarded_host, "web.default"));
+	assert_true(copy->has_network && span_eq_str(copy->network, "far"));
+	free(copy);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -337,6 +363,7 @@ int main(void)
 		cmocka_unit_test(side_headers_never_fail_a_request),
 		cmocka_unit_test(answers_are_a_status_and_maybe_baggage),
 		cmocka_unit_test(only_200_is_success),
+		cmocka_unit_test(a_copy_outlives_the_head),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -22,6 +22,10 @@ static const char world[] =
 	"- {uid: dev, namespace: a, workloadIps: [127.0.0.2], services: {}}\n"
 	"services:\n"
 	"- {name: web, namespace: a, hostname: web.a, vips: [], ports: {80: 80}}\n"
+	"- {name: v6, namespace: a, hostname: v6.a, vips: [elsewhere/10.9.0.1, \"/fd00::99\"], ports: {80: 80}}\n"
+	"- {name: v4, namespace: a, hostname: v4.a, vips: [\"/fd00::98\", /10.9.0.2, /10.9.0.3], ports: {80: 80}}\n"
+	"- {name: abroad, namespace: a, hostname: abroad.a, vips: [\"elsewhere/fd00::97\", elsewhere/10.9.0.4], "
+	"ports: {80: 80}}\n"
 	"- {name: named, namespace: a, hostname: named, vips: [], ports: {80: 0, 81: 8081}}\n"
 	"- {name: loop, namespace: a, hostname: loop, vips: [], ports: {80: 80}}\n"
 	"- {name: shared, namespace: b, hostname: shared, vips: [], ports: {80: 1}, canonical: true}\n"
@@ -148,16 +152,53 @@ static void an_app_tunnel_is_reached_on_loopback_but_judged_by_the_pods_address(
 	assert_int_equal(inbound_target_hbone(&q, &t), ERR_OK);
 	assert_string_equal(endpoint_format(&t.upstream, text), "[fd00::10]:15088");
 	assert_string_equal(endpoint_format(&t.connect, text), "[::1]:15088");
-	assert_true(t.proxy_protocol && t.bind_loopback);
+	assert_true(t.proxy_protocol && t.loopback);
 	q.localhost_app_tunnel = false;
 	assert_int_equal(inbound_target_hbone(&q, &t), ERR_OK);
 	assert_string_equal(endpoint_format(&t.connect, text), "[fd00::10]:15088");
-	assert_true(t.proxy_protocol && !t.bind_loopback);
+	assert_true(t.proxy_protocol && !t.loopback);
 	q = query(m, "tunnel0", "10.0.0.11");
 	q.ep = endpoint_of("10.1.0.2:80");
 	assert_int_equal(inbound_target_hbone(&q, &t), ERR_OK);
 	assert_string_equal(endpoint_format(&t.connect, text), "10.0.0.11:80");
 	assert_false(t.proxy_protocol);
+	mesh_unref(m);
+}
+
+/* test_build_inbound_request: what a PROXY header names. */
+static void the_application_is_told_the_address_or_one_of_the_service(void **state)
+{
+	static const struct {
+		const char *host, *told;
+	} rows[] = {
+		{"v6.a", "[fd00::99]:80"},   /* our network before IPv4 */
+		{"v4.a", "10.9.0.2:80"},     /* then IPv4, then the first */
+		{"abroad.a", "10.9.0.4:80"}, /* better one of another network than none */
+	};
+	struct mesh *m = mesh_of(world);
+	struct inbound_query q = query(m, "tunnel", "10.0.0.10");
+	struct inbound_target t;
+	char text[ENDPOINT_TEXT_MAX];
+
+	(void)state;
+	q.ep = endpoint_of("10.1.0.2:80");
+	assert_int_equal(inbound_target_hbone(&q, &t), ERR_OK);
+	assert_string_equal(endpoint_format(&t.told, text), "10.1.0.2:80");
+	q.ep = (struct endpoint){0};
+	q.is_host = true;
+	q.port = 80;
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+		q.host = rows[i].host;
+		assert_int_equal(inbound_target_hbone(&q, &t), ERR_OK);
+		assert_string_equal(endpoint_format(&t.told, text), rows[i].told);
+		assert_string_equal(endpoint_format(&t.connect, text), "127.0.0.1:15088");
+	}
+	q.host = "web.a";
+	assert_int_equal(inbound_target_hbone(&q, &t), ERR_NO_VIP);
+	assert_int_equal(err_info(ERR_NO_VIP)->http_status, 503);
+	q.local = mesh_workload_by_uid(m, "tunnel0"); /* who is told nothing needs no address */
+	q.local_ip = ip_of("10.0.0.11");
+	assert_int_equal(inbound_target_hbone(&q, &t), ERR_OK);
 	mesh_unref(m);
 }
 
@@ -219,6 +260,7 @@ int main(void)
 		cmocka_unit_test(a_host_authority_is_mapped_to_the_pods_port),
 		cmocka_unit_test(
 			an_app_tunnel_is_reached_on_loopback_but_judged_by_the_pods_address),
+		cmocka_unit_test(the_application_is_told_the_address_or_one_of_the_service),
 		cmocka_unit_test(an_app_tunnel_does_not_hide_a_loop),
 		cmocka_unit_test(plaintext_goes_where_it_was_sent_unless_to_us),
 		cmocka_unit_test(telemetry_counts_for_the_right_service),

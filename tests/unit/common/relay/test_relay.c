@@ -112,6 +112,54 @@ static int pull(struct fixture *f, int fd, size_t *at)
 	return n == 0 ? 1 : 0;
 }
 
+/* Also when the socket takes less than the header at once, and when both sides already talk. */
+static void a_preface_comes_first_and_is_not_counted(void **state)
+{
+	(void)state;
+	for (uint64_t seed = 1; seed <= SEEDS; seed++) {
+		struct sim_options opt = {.seed = seed, .socket_bytes = seed % 2 == 0 ? 7 : 65536};
+		struct fixture f = {.done = false};
+		size_t head_len = 1 + seed * 37 % 2000, got = 0, total = 1 + seed * 977 % 30000;
+		size_t sent = 0, back = 0;
+		int left[2], right[2];
+		bool shut = false;
+		struct iobuf *b;
+
+		f.loop = sim_new(&opt);
+		sim_pair(f.loop, left);
+		sim_pair(f.loop, right);
+		f.app[0] = left[0];
+		f.app[1] = right[0];
+		socket_end_init(&f.a, f.loop, left[1]);
+		socket_end_init(&f.b, f.loop, right[1]);
+		b = iobuf_take(loop_iobufs(f.loop), IOBUF_SMALL);
+		for (size_t i = 0; i < head_len; i++)
+			b->mem[i] = pattern(i);
+		socket_end_preface(&f.b, (struct iobuf_view){
+						 .buf = b, .p = b->mem, .len = (uint32_t)head_len});
+		relay_start(&f.relay, &f.a.end, &f.b.end, &owner);
+		sent = head_len; /* the stream goes on with the pattern */
+		for (unsigned int turns = 0; turns < TURNS_MAX && !f.done; turns++) {
+			if (!shut && push(&f, f.app[0], &sent, head_len + total)) {
+				loop_shutdown(f.loop, f.app[0], SHUT_WR);
+				shut = true;
+			}
+			if (got < head_len + total && pull(&f, f.app[1], &got) == 0 &&
+			    got == head_len + total)
+				loop_close(f.loop, f.app[1]);
+			(void)pull(&f, f.app[0], &back);
+			(void)sim_turn(f.loop);
+		}
+		assert_true(f.done);
+		assert_int_equal(got, head_len + total);
+		assert_int_equal(f.moved[0], total);
+		assert_int_equal(f.relay.a_to_b, total);
+		loop_close(f.loop, f.app[0]);
+		assert_true(sim_settle(f.loop, TURNS_MAX));
+		fixture_fini(&f);
+	}
+}
+
 static void both_directions_arrive_bit_for_bit_under_any_order(void **state)
 {
 	(void)state;
@@ -329,6 +377,7 @@ static void one_byte_writes_to_a_slow_reader_cost_about_their_own_size(void **st
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(a_preface_comes_first_and_is_not_counted),
 		cmocka_unit_test(both_directions_arrive_bit_for_bit_under_any_order),
 		cmocka_unit_test(half_close_leaves_the_other_direction_open),
 		cmocka_unit_test(a_reset_arrives_as_a_reset),
