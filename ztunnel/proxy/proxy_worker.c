@@ -43,16 +43,20 @@ static void on_judge(struct op *op)
 		loop_post(w->loop, &w->judging, 0, on_judge);
 }
 
-static void on_mesh(struct letter *l)
+void proxy_worker_use_mesh(struct proxy_worker *w, struct mesh *mesh)
 {
-	struct errand *e = container_of(l, struct errand, letter);
-	struct proxy_worker *w = e->worker;
-
 	mesh_unref(w->mesh);
-	w->mesh = e->mesh;
+	w->mesh = mesh;
 	live_judge_begin(&w->live);
 	if (!w->judging.pending)
 		loop_post(w->loop, &w->judging, 0, on_judge);
+}
+
+static void on_mesh(struct letter *l)
+{
+	struct errand *e = container_of(l, struct errand, letter);
+
+	proxy_worker_use_mesh(e->worker, e->mesh);
 	free(e);
 }
 

@@ -94,6 +94,8 @@ void proxy_worker_cut(struct proxy_worker *w, enum err cause);
 uint64_t proxy_worker_open(const struct proxy_worker *w);
 
 /* On the worker's thread. */
+/* Decide by this mesh from now on; live connections are judged by it soon. A reference of mesh is handed over. */
+void proxy_worker_use_mesh(struct proxy_worker *w, struct mesh *mesh);
 /* The certificate of that identity, borrowed until the next turn; NULL when there is none now. */
 struct tls_config *proxy_worker_config(struct proxy_worker *w, const char *identity);
 void proxy_worker_opened(struct proxy_worker *w);

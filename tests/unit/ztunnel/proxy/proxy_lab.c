@@ -358,13 +358,8 @@ void plab_new_mesh(bool deny)
 {
 	struct mesh *fresh = make_mesh(deny);
 
-	for (unsigned int i = 0; i < 2; i++) {
-		struct proxy_worker *w = &plab.node[i].worker;
-
-		mesh_unref(w->mesh);
-		w->mesh = mesh_ref(fresh);
-		(void)live_judge_all(&w->live);
-	}
+	for (unsigned int i = 0; i < 2; i++)
+		proxy_worker_use_mesh(&plab.node[i].worker, mesh_ref(fresh));
 	mesh_unref(plab.mesh);
 	plab.mesh = fresh;
 }
