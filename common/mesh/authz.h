@@ -26,12 +26,12 @@ struct authz_facts {
 /* A dry-run policy's opinion: to be logged, without effect. */
 struct authz_note {
 	const struct policy *policy; /* NULL: dry-run ALLOW policies exist and none matched */
-	size_t rule;
+	size_t rule;                 /* of policy, the first that holds, from 0 */
 };
 
 enum {
-	AUTHZ_NOTES_MAX = 8,   /* dry runs are few; further ones are only counted */
-	AUTHZ_WORDS_MAX = 640, /* two Kubernetes names, a file name, numbers */
+	AUTHZ_NOTES_MAX = 32,  /* dry runs are few */
+	AUTHZ_WORDS_MAX = 512, /* two Kubernetes names, the end of a path, numbers */
 };
 
 struct authz_answer {
@@ -39,8 +39,9 @@ struct authz_answer {
 	enum err cause;              /* ERR_OK, ERR_POLICY_DENY or ERR_POLICY_NO_ALLOW */
 	const struct policy *policy; /* that decided; NULL: none applied, or none allowed */
 	size_t rule;                 /* of policy, from 0 */
-	struct authz_note notes[AUTHZ_NOTES_MAX];
-	size_t note_count; /* may pass AUTHZ_NOTES_MAX: the rest is not listed */
+	struct authz_note notes[AUTHZ_NOTES_MAX]; /* what was denied lists no dry-run ALLOW */
+	size_t note_count;
+	bool notes_cut; /* there are more than were listed */
 };
 
 /*
@@ -50,13 +51,19 @@ struct authz_answer {
  */
 void authz_check(const struct mesh *m, const struct workload *dst, const struct authz_facts *facts,
                  struct authz_answer *ret_answer);
+/* The same by asking every rule of every policy: for tests and measurements. */
+void authz_check_plainly(const struct mesh *m, const struct workload *dst,
+                         const struct authz_facts *facts, struct authz_answer *ret_answer);
 
-/* "explicitly denied by: ns/name", "allow policies exist, but none allowed", "allowed by: ..."; returns out. */
+/*
+ * "explicitly denied by: ns/name, rule 2" (rules from 1), "allow policies exist, but none allowed", "allowed by:
+ * ..."; returns out.
+ */
 const char *authz_words(const struct authz_answer *a, char out[AUTHZ_WORDS_MAX]);
-/* Where the deciding rule is written: "rule 2 at mesh.yaml:14" (rules from 1), "" if none decided. */
-const char *authz_where(const struct mesh *m, const struct authz_answer *a,
+/* "dry-run: would be denied by: ns/name, rule 2" and the like; returns out. */
+const char *authz_note_words(const struct authz_note *n, char out[AUTHZ_WORDS_MAX]);
+/* Where a rule is written: "rule 2 at mesh.yaml:14" (rules from 1), "" for policy NULL; returns out. */
+const char *authz_where(const struct mesh *m, const struct policy *policy, size_t rule,
                         char out[AUTHZ_WORDS_MAX]);
-
-bool string_match_holds(const struct string_match *m, struct span text);
 
 #endif

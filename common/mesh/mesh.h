@@ -18,6 +18,7 @@
 #include "common/base/snapshot.h"
 #include "common/base/span.h"
 
+struct authz_set;
 struct mesh_arena;
 struct mesh_table;
 
@@ -100,6 +101,7 @@ struct workload {
 	size_t policy_name_count;
 	const struct policy *const *policies; /* those of them that exist. Set by mesh_seal */
 	size_t policy_count;
+	const struct authz_set *policy_set; /* of policies. Set by mesh_seal */
 	const char *netns; /* static enrollment: a path, or a name under /run/netns; "" = none */
 	struct source_pos pos;
 };
@@ -195,6 +197,11 @@ struct match {
 	struct prefixes source_ips, not_source_ips;
 	struct prefixes destination_ips, not_destination_ips;
 	struct ports destination_ports, not_destination_ports;
+	/*
+	 * A part of it could not be read by whoever made it: in an ALLOW policy it holds for nobody, in a DENY
+	 * policy for everybody (docs/decisions/0014-what-a-policy-means-when-part-of-it-is-not-understood.md).
+	 */
+	bool not_understood;
 };
 
 struct clause {

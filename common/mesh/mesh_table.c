@@ -4,7 +4,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "common/base/check.h"
+#include "common/base/mem.h"
+#include "common/mesh/authz_sets.h"
 
 /*
  * Every index is an array sorted by its key, equal keys in the order they were added, and searched by halves:
@@ -41,16 +42,14 @@ struct mesh_table {
 	bool cidr_len_used[PREFIX_LENS]; /* of either family */
 	const struct policy **policies_by_namespace;
 	size_t policy_by_namespace_count;
+	struct authz_sets *authz;
 	struct staged_endpoint *staged;
 	size_t staged_count;
 };
 
 static void *room_for(size_t n, size_t size)
 {
-	void *p = calloc(n ? n : 1, size);
-
-	CHECK(p);
-	return p;
+	return mem_new(n * size);
 }
 
 static int order_cmp(uint32_t a, uint32_t b)
@@ -99,12 +98,6 @@ static int service_hostname_cmp(const void *a, const void *b)
 static int policy_key_cmp(const void *a, const void *b)
 {
 	return strcmp(((const struct policy *)a)->key, ((const struct policy *)b)->key);
-}
-
-/* "" holds the global policies (contract 3.9). */
-static const char *policy_index_namespace(const struct policy *p)
-{
-	return p->scope == POLICY_GLOBAL ? "" : p->namespace;
 }
 
 typedef int noun_cmp_fn(const void *a, const void *b);
@@ -413,7 +406,7 @@ static void join_policies(struct mesh_table *t, struct mesh *m)
 
 static int policy_namespace_cmp(const void *a, const void *b)
 {
-	return strcmp(policy_index_namespace(a), policy_index_namespace(b));
+	return strcmp(authz_sets_namespace(a), authz_sets_namespace(b));
 }
 
 static void index_policies(struct mesh_table *t, const struct mesh *m)
@@ -448,6 +441,10 @@ struct mesh_table *mesh_table_new(struct mesh *m)
 	join_memberships(t, m);
 	join_endpoints(m);
 	join_policies(t, m);
+	t->authz = authz_sets_new(m,
+	                          (struct policy_list){.v = t->policies_by_namespace,
+	                                               .n = t->policy_by_namespace_count},
+	                          AUTHZ_INDEXED_RULES_MAX);
 	return t;
 }
 
@@ -640,26 +637,14 @@ const struct policy *mesh_policy_by_key(const struct mesh *m, const char *key)
 	return policy_of(m->table, key);
 }
 
+const struct authz_set *mesh_authz_of_namespace(const struct mesh *m, const char *namespace)
+{
+	return authz_sets_of_namespace(m->table->authz, namespace);
+}
+
 struct policy_list mesh_policies_of_namespace(const struct mesh *m, const char *namespace)
 {
-	const struct mesh_table *t = m->table;
-	size_t low = 0, high = t->policy_by_namespace_count;
-
-	while (low < high) {
-		size_t mid = low + (high - low) / 2;
-
-		if (strcmp(policy_index_namespace(t->policies_by_namespace[mid]), namespace) < 0)
-			low = mid + 1;
-		else
-			high = mid;
-	}
-
-	struct policy_list list = {.v = t->policies_by_namespace + low};
-
-	while (low + list.n < t->policy_by_namespace_count &&
-	       strcmp(policy_index_namespace(list.v[list.n]), namespace) == 0)
-		list.n++;
-	return list;
+	return mesh_authz_of_namespace(m, namespace)->list;
 }
 
 const struct staged_endpoint *mesh_staged_endpoints(const struct mesh *m, size_t *ret_count)

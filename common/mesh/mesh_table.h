@@ -47,6 +47,8 @@ struct policy_list {
 	size_t n;
 };
 struct policy_list mesh_policies_of_namespace(const struct mesh *m, const char *namespace);
+/* The same as authz asks them; never NULL. */
+const struct authz_set *mesh_authz_of_namespace(const struct mesh *m, const char *namespace);
 
 /* Endpoints of services the mesh does not have, sorted by namespace, hostname, uid. */
 struct staged_endpoint {

@@ -46,7 +46,7 @@ static void ask(const struct mesh *m, const struct workload *w, const struct ip 
 		(void)inbound_target_service(&in, &target, "web");
 	authz_check(m, w, &facts, &answer);
 	(void)authz_words(&answer, words);
-	(void)authz_where(m, &answer, words);
+	(void)authz_where(m, answer.policy, answer.rule, words);
 }
 
 static void ask_everything(const struct mesh *m)

@@ -330,6 +330,7 @@ def stage_bench(results):
     script = ROOT / "tests" / "bench" / "run"
     if script.exists() and build(results, *GCC):
         check(results, "bench-smoke", [script, "--smoke"], timeout=300, env={"CULVERT_BUILD": GCC[0]})
+        check(results, "bench-authz", [ROOT / GCC[0] / "tests/bench/bench_authz", "--smoke"], timeout=120)
 
 
 STAGES = {

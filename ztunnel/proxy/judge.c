@@ -16,6 +16,18 @@ static void ask(const struct judge_query *q, const struct workload *self,
 	authz_check(q->pod->worker->mesh, self, &facts, answer);
 }
 
+/* Contract 8.2: what a dry-run policy would have done. */
+static void log_note(const struct judge_query *q, const struct authz_note *n, enum log_level level)
+{
+	char words[AUTHZ_WORDS_MAX], where[AUTHZ_WORDS_MAX], src[ENDPOINT_TEXT_MAX];
+
+	log_at(LOG_SCOPE_STATE, level, authz_note_words(n, words),
+	       LOG_S("policy", n->policy == NULL ? NULL : n->policy->key),
+	       LOG_S("rule", authz_where(q->pod->worker->mesh, n->policy, n->rule, where)),
+	       LOG_A("src.addr", endpoint_format(q->src, src)), LOG_S("src.identity", q->identity),
+	       LOG_S("dst.workload", q->pod->pod->name));
+}
+
 static void log_verdict(const struct judge_query *q, const struct authz_answer *a)
 {
 	const struct proxy_worker *w = q->pod->worker;
@@ -26,14 +38,12 @@ static void log_verdict(const struct judge_query *q, const struct authz_answer *
 		return;
 	log_at(LOG_SCOPE_STATE, level, a->verdict == AUTHZ_ALLOW ? "allowed" : "denied",
 	       LOG_S("policy", a->policy == NULL ? NULL : a->policy->key),
-	       LOG_S("rule", authz_where(w->mesh, a, where)),
+	       LOG_S("rule", authz_where(w->mesh, a->policy, a->rule, where)),
 	       LOG_S("reason", authz_words(a, words)),
 	       LOG_A("src.addr", endpoint_format(q->src, src)), LOG_S("src.identity", q->identity),
 	       LOG_S("dst.workload", q->pod->pod->name));
-	for (size_t i = 0; i < a->note_count && i < AUTHZ_NOTES_MAX; i++)
-		log_at(LOG_SCOPE_STATE, level, "dry-run: a policy would have decided",
-		       LOG_S("policy",
-		             a->notes[i].policy == NULL ? NULL : a->notes[i].policy->key));
+	for (size_t i = 0; i < a->note_count; i++)
+		log_note(q, &a->notes[i], level);
 }
 
 static void count_denial(const struct judge_query *q, const struct authz_answer *a)
