@@ -21,9 +21,8 @@
 enum {
 	MMAP_FROM = 128 * 1024, /* glibc's own first value, made to stay */
 	TICK_MS = 100,          /* how often readiness and the drain look at the world */
-	NS_PER_S = 1000000000,
-	LAND_MS = 5000,  /* after the drain's deadline: for what was cut to land */
-	PING_MS = 10000, /* contract 6.4: PING after 10 s, then every 10 s */
+	LAND_MS = 5000,         /* after the drain's deadline: for what was cut to land */
+	PING_MS = 10000,        /* contract 6.4: PING after 10 s, then every 10 s */
 	PING_TIMEOUT_MS = 20000,
 };
 
@@ -112,46 +111,6 @@ static void on_state_changed(struct local_state *s, struct mesh *mesh)
 }
 
 /* --- certificates ----------------------------------------------------------------------------- */
-
-/* A certificate that came into use since the last look. */
-static void note_certificate(struct app *app, const struct cert_entry *e)
-{
-	int64_t not_after = tls_config_not_after(e->cfg);
-
-	metrics_set_for(app->shard, METRIC_CERTIFICATE_EXPIRY, METRIC_LABELS(e->identity),
-	                not_after * NS_PER_S);
-	metrics_set_for(app->shard, METRIC_CERTIFICATE_ISSUED, METRIC_LABELS(e->identity),
-	                tls_config_not_before(e->cfg) * NS_PER_S);
-	log_at(LOG_SCOPE_IDENTITY, LOG_INFO, "certificate in use", LOG_S("identity", e->identity),
-	       LOG_N("valid_seconds", not_after - clock_wall_s()));
-}
-
-/* Compare what is published with what was seen last, and say what changed. */
-static void look_at_certificates(struct app *app)
-{
-	struct snapshot *before = app->certs_seen;
-	const struct cert_set *now, *was;
-
-	if (before != NULL)
-		(void)snapshot_ref(before);
-	if (snapshot_refresh(app->certs_cell, &app->certs_generation, &app->certs_seen)) {
-		now = container_of(app->certs_seen, struct cert_set, snap);
-		was = before == NULL ? NULL : container_of(before, struct cert_set, snap);
-		for (size_t i = 0; i < now->count; i++) {
-			const struct cert_entry *e = &now->entries[i];
-			const struct cert_entry *old =
-				was == NULL ? NULL : cert_set_find(was, e->identity);
-
-			if (e->cfg != NULL && (old == NULL || old->cfg != e->cfg))
-				note_certificate(app, e);
-			else if (e->state == CERT_UNAVAILABLE &&
-			         (old == NULL || old->state != e->state))
-				log_at(LOG_SCOPE_IDENTITY, LOG_WARN, "no certificate",
-				       LOG_S("identity", e->identity), LOG_S("reason", e->why));
-		}
-	}
-	snapshot_unref(before);
-}
 
 static enum err start_identity(struct app *app, char *why)
 {
@@ -280,7 +239,7 @@ static uint64_t open_count(const struct app *app)
 	return n;
 }
 
-static void begin_drain(void *arg)
+void app_drain(void *arg)
 {
 	struct app *app = arg;
 
@@ -290,6 +249,7 @@ static void begin_drain(void *arg)
 	       LOG_N("open", open_count(app)), LOG_N("grace_ms", app->settings->drain_grace_ms));
 	local_state_stop(&app->state);
 	pods_static_stop(app->pods);
+	steward_let_go(app->steward);
 	for (unsigned int i = 0; i < app->worker_count; i++)
 		proxy_worker_drain(app->workers[i]);
 }
@@ -322,7 +282,7 @@ static void step_drain(struct app *app)
 
 	if (before == DRAIN_RUNNING)
 		return;
-	stop_servers(app); /* not in begin_drain: /quitquitquit still has its answer to send */
+	stop_servers(app); /* not in app_drain: /quitquitquit still has its answer to send */
 	if (drain_step(&app->drain, now, open) != DRAIN_DONE)
 		return;
 	if (before != DRAIN_DONE && open > 0) {
@@ -335,32 +295,6 @@ static void step_drain(struct app *app)
 		loop_stop(app->loop);
 }
 
-static void sample_capture(struct app *app, const char *event, uint64_t count)
-{
-	metrics_set_for(app->shard, METRIC_CAPTURE_EVENTS, METRIC_LABELS(event), (int64_t)count);
-}
-
-/* What others count by themselves. */
-static void sample_counts(struct app *app)
-{
-	struct cert_table_stats certs = cert_table_stats(app->certs);
-	struct steward_counts c;
-
-	metrics_set_for(app->shard, METRIC_CERTIFICATE_RENEWALS, METRIC_LABELS("ok"),
-	                (int64_t)certs.fetched);
-	metrics_set_for(app->shard, METRIC_CERTIFICATE_RENEWALS, METRIC_LABELS("failed"),
-	                (int64_t)(certs.failed + certs.refused));
-	steward_counts(app->steward, &c);
-	sample_capture(app, "steered", c.steered);
-	sample_capture(app, "to_outbound", c.to_out);
-	sample_capture(app, "to_plaintext", c.to_inplain);
-	sample_capture(app, "to_hbone", c.to_hbone);
-	sample_capture(app, "to_dns", c.to_dns);
-	sample_capture(app, "passed", c.passed);
-	sample_capture(app, "refused", c.refused);
-	sample_capture(app, "guarded", c.guard_hits);
-}
-
 static void on_tick(struct timer *t)
 {
 	struct app *app = container_of(t, struct app, tick);
@@ -370,8 +304,9 @@ static void on_tick(struct timer *t)
 		ready_done(&app->ready, READY_WORKLOAD_PROXY_MANAGER);
 	metrics_set(app->shard, METRIC_PODS_PENDING, (int64_t)pending);
 	metrics_set(app->shard, METRIC_PODS_ACTIVE, (int64_t)pods_static_table(app->pods)->count);
-	look_at_certificates(app);
-	sample_counts(app);
+	watch_certificates(app);
+	watch_counts(app);
+	app_pages_late(app);
 	step_drain(app);
 	timer_arm(app->loop, t, TICK_MS);
 }
@@ -385,7 +320,7 @@ static void on_signal(struct op *op)
 
 	while ((ask = signals_next(&app->signals)) != SIGNAL_NONE) {
 		switch (ask) {
-		case SIGNAL_DRAIN: begin_drain(app); break;
+		case SIGNAL_DRAIN: app_drain(app); break;
 		case SIGNAL_RELOAD: local_state_reload(&app->state); break;
 		case SIGNAL_EXIT_NOW: log_stop(); _exit(0);
 		case SIGNAL_NONE: break;
@@ -396,30 +331,6 @@ static void on_signal(struct op *op)
 }
 
 /* --- life ------------------------------------------------------------------------------------------ */
-
-static enum err start_pages(struct app *app)
-{
-	const struct settings *s = app->settings;
-	struct admin_options opt = {
-		.product = "Culvert ztunnel",
-		.log_filter_default = s->log_filter,
-		.quit = begin_drain,
-		.quit_arg = app,
-		.shard = app->shard,
-	};
-	struct endpoint stats = admin_wildcard(s->stats_port, s->ipv6_enabled);
-	enum err e;
-
-	app->metrics_serving =
-		(struct metrics_serving){.metrics = app->metrics, .shard = app->shard};
-	app->admin = admin_new(&opt);
-	dump_register(app);
-	e = admin_start(app->admin, app->loop, s->admin_port, s->ipv6_enabled, &app->servers[0]);
-	if (e == ERR_OK)
-		e = metrics_server_start(app->loop, &stats, &app->metrics_serving,
-		                         &app->servers[1]);
-	return e;
-}
 
 static enum err start_basics(struct app *app, char why[STEWARD_WHY_MAX])
 {
@@ -482,7 +393,7 @@ static enum err start_all(struct app *app, const char **ret_what, char why[STEWA
 	if (e == ERR_OK) {
 		/* Before anything is captured: a second instance ends here, where the first one's ports are. */
 		*ret_what = "admin and metrics servers";
-		e = start_pages(app);
+		e = app_pages_start(app);
 	}
 	if (e == ERR_OK) {
 		*ret_what = "capture";

@@ -48,9 +48,25 @@ struct app {
 	struct http1_server *servers[2]; /* admin, metrics */
 	struct drain drain;
 	struct timer tick; /* readiness, pod counts, the drain's progress */
+	bool pages_wait;   /* for a predecessor's ports */
 	unsigned int servers_left;
-	uint64_t applied_ns; /* when the list of pods was last handed on */
+	uint64_t refused_seen; /* of the steward's counts, at the last tick */
+	uint64_t applied_ns;   /* when the list of pods was last handed on */
 };
+
+/* app.c: begin to end, as SIGTERM asks. arg: struct app */
+void app_drain(void *arg);
+
+/*
+ * app_pages.c. With CULVERT_TAKE_OVER pages whose port a predecessor still has come later: app_pages_late() tries again.
+ * Errs: ERR_SYSTEM
+ */
+MUST_CHECK enum err app_pages_start(struct app *app);
+void app_pages_late(struct app *app);
+
+/* app_watch.c: what a tick looks at. */
+void watch_certificates(struct app *app);
+void watch_counts(struct app *app);
 
 /* dump.c: the members of /config_dump that are ztunnel's. */
 void dump_register(struct app *app);

@@ -209,35 +209,42 @@ void ready_handle(void *arg, const struct h1_request *req, struct http1_response
 
 /* ---- listening ---- */
 
+struct listening {
+	const char *server; /* for the log */
+	struct listener_options opt;
+	bool may_be_taken;
+};
+
 /*
  * Open a listener, waiting a while for its port: what a killed process had in flight on its ring, the kernel
  * ends some moments after the process. Only at the start, before anything is served.
  */
-static enum err open_patiently(const struct endpoint *ep, const struct listener_options *opt,
-                               int *ret_fd)
+static enum err open_patiently(const struct endpoint *ep, const struct listening *how, int *ret_fd)
 {
 	const struct timespec pause = {.tv_nsec = BIND_PAUSE_MS * 1000000L};
+	unsigned int tries = how->may_be_taken ? 0 : BIND_TRIES;
+	const struct listener_options *opt = &how->opt;
 	enum err e = listener_open(ep, opt, ret_fd);
 
-	for (unsigned int i = 0; e != ERR_OK && errno == EADDRINUSE && i < BIND_TRIES; i++) {
+	for (unsigned int i = 0; e != ERR_OK && errno == EADDRINUSE && i < tries; i++) {
 		(void)nanosleep(&pause, NULL);
 		e = listener_open(ep, opt, ret_fd);
 	}
 	return e;
 }
 
-static enum err listen_on(const struct endpoint *ep, bool share, const char *server, int *ret_fd)
+static enum err listen_on(const struct endpoint *ep, const struct listening *how, int *ret_fd)
 {
-	struct listener_options opt = {.reuse_port = share};
 	char text[ENDPOINT_TEXT_MAX];
 	int saved;
 
-	if (open_patiently(ep, &opt, ret_fd) == ERR_OK)
+	if (open_patiently(ep, how, ret_fd) == ERR_OK)
 		return ERR_OK;
 	saved = errno;
-	log_at(LOG_SCOPE_ADMIN, LOG_ERROR, "cannot listen", LOG_S("server", server),
-	       LOG_A("addr", ep->ip.family == IP_NONE ? "*" : endpoint_format(ep, text)),
-	       LOG_N("port", ep->port), LOG_S("error", strerror(saved)));
+	if (saved != EADDRINUSE || !how->may_be_taken)
+		log_at(LOG_SCOPE_ADMIN, LOG_ERROR, "cannot listen", LOG_S("server", how->server),
+		       LOG_A("addr", ep->ip.family == IP_NONE ? "*" : endpoint_format(ep, text)),
+		       LOG_N("port", ep->port), LOG_S("error", strerror(saved)));
 	errno = saved;
 	return ERR_SYSTEM;
 }
@@ -263,23 +270,28 @@ static void metrics_refused(void *arg)
 }
 
 /* A machine without IPv6 on its loopback is no reason to fail (contract 1.1). */
-static enum err listen_on_loopback6(uint16_t port, int *ret_fd)
+static enum err listen_on_loopback6(uint16_t port, const struct listening *how, int *ret_fd)
 {
 	const struct endpoint ep = {
 		.ip = {.family = IP_V6, .bytes = {[15] = 1}},
 		.port = port,
 	};
-	const struct listener_options opt = {.v6_only = true};
+	struct listening how6 = *how;
+	int saved;
 
+	how6.opt.v6_only = true;
 	*ret_fd = -1;
-	if (open_patiently(&ep, &opt, ret_fd) == ERR_OK)
+	if (open_patiently(&ep, &how6, ret_fd) == ERR_OK)
 		return ERR_OK;
-	if (errno == EADDRNOTAVAIL || errno == EAFNOSUPPORT) {
+	saved = errno;
+	if (saved == EADDRNOTAVAIL || saved == EAFNOSUPPORT) {
 		log_at(LOG_SCOPE_ADMIN, LOG_INFO, "no IPv6 loopback: admin is on 127.0.0.1 only");
 		return ERR_OK;
 	}
-	log_at(LOG_SCOPE_ADMIN, LOG_ERROR, "cannot listen", LOG_S("server", "admin"),
-	       LOG_A("addr", "::1"), LOG_N("port", port), LOG_S("error", strerror(errno)));
+	if (saved != EADDRINUSE || !how->may_be_taken)
+		log_at(LOG_SCOPE_ADMIN, LOG_ERROR, "cannot listen", LOG_S("server", how->server),
+		       LOG_A("addr", "::1"), LOG_N("port", port), LOG_S("error", strerror(saved)));
+	errno = saved;
 	return ERR_SYSTEM;
 }
 
@@ -294,15 +306,19 @@ enum err admin_start(struct admin *a, struct loop *loop, uint16_t port, bool ipv
 		.on_refused = admin_refused,
 	};
 	const struct endpoint v4 = {.ip = {.family = IP_V4, .bytes = {127, 0, 0, 1}}, .port = port};
+	const struct listening how = {.server = opt.name, .may_be_taken = a->opt.may_be_taken};
 	int fd4, fd6 = -1;
-	enum err err = listen_on(&v4, false, opt.name, &fd4);
+	enum err err = listen_on(&v4, &how, &fd4);
 
 	if (err != ERR_OK)
 		return err;
 	if (ipv6)
-		err = listen_on_loopback6(port, &fd6);
+		err = listen_on_loopback6(port, &how, &fd6);
 	if (err != ERR_OK) {
+		int saved = errno;
+
 		loop_close(loop, fd4);
+		errno = saved;
 		return err;
 	}
 	*ret_server = http1_server_new(loop, &opt);
@@ -313,11 +329,11 @@ enum err admin_start(struct admin *a, struct loop *loop, uint16_t port, bool ipv
 }
 
 static enum err start_one(struct loop *loop, const struct endpoint *ep,
-                          const struct http1_server_options *opt, bool share,
+                          const struct http1_server_options *opt, const struct listening *how,
                           struct http1_server **ret_server)
 {
 	int fd;
-	enum err err = listen_on(ep, share, opt->name, &fd);
+	enum err err = listen_on(ep, how, &fd);
 
 	if (err != ERR_OK)
 		return err;
@@ -335,8 +351,9 @@ enum err metrics_server_start(struct loop *loop, const struct endpoint *ep,
 		.arg = m,
 		.on_refused = metrics_refused,
 	};
+	const struct listening how = {.server = opt.name, .may_be_taken = m->may_be_taken};
 
-	return start_one(loop, ep, &opt, false, ret_server);
+	return start_one(loop, ep, &opt, &how, ret_server);
 }
 
 enum err ready_server_start(struct loop *loop, const struct endpoint *ep, struct ready *ready,
@@ -347,8 +364,9 @@ enum err ready_server_start(struct loop *loop, const struct endpoint *ep, struct
 		.handler = ready_handle,
 		.arg = ready,
 	};
+	const struct listening how = {.server = opt.name, .opt = {.reuse_port = true}};
 
-	return start_one(loop, ep, &opt, true, ret_server);
+	return start_one(loop, ep, &opt, &how, ret_server);
 }
 
 struct endpoint admin_wildcard(uint16_t port, bool ipv6)

@@ -48,6 +48,7 @@ struct admin_options {
 	void (*quit)(void *arg);     /* /quitquitquit: begin the same drain as SIGTERM */
 	void *quit_arg;
 	struct metrics_shard *shard; /* of the thread that will serve; NULL: count nothing */
+	bool may_be_taken; /* a taken port is no error to log, nor to wait for: the caller tries again */
 };
 
 /* "/", "/config_dump", "/logging" and "/quitquitquit" are there from the start. */
@@ -72,6 +73,7 @@ MUST_CHECK enum err admin_start(struct admin *a, struct loop *loop, uint16_t por
 struct metrics_serving {
 	struct metrics *metrics;
 	struct metrics_shard *shard; /* of the serving thread; NULL: count nothing */
+	bool may_be_taken;           /* as of admin_options */
 };
 /* /metrics and /stats/prometheus. Errs: ERR_SYSTEM */
 MUST_CHECK enum err metrics_server_start(struct loop *loop, const struct endpoint *ep,

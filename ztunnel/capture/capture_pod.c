@@ -229,6 +229,15 @@ enum err capture_pod_set_listener(const struct capture_pod_maps *m, enum capture
 	return put(m->socks, "socks", &slot, &value, why);
 }
 
+bool capture_pod_refill_listener(const struct capture_pod_maps *m, enum capture_kind kind,
+                                 uint32_t worker, int fd)
+{
+	uint32_t slot = (uint32_t)kind * CAPTURE_WORKERS_MAX + worker;
+	uint64_t value = (uint64_t)fd;
+
+	return fd >= 0 && bpf_map_update_elem(m->socks, &slot, &value, BPF_NOEXIST) == 0;
+}
+
 void capture_pod_clear_listeners(const struct capture_pod_maps *m, enum capture_kind kind,
                                  uint32_t from_worker)
 {

@@ -46,6 +46,9 @@ MUST_CHECK enum err capture_pod_set_virts(const struct capture_pod_maps *m,
 MUST_CHECK enum err capture_pod_set_listener(const struct capture_pod_maps *m,
                                              enum capture_kind kind, uint32_t worker, int fd,
                                              char why[WHY_MAX]);
+/* The same into a slot that stands empty. false: it does not, or the kernel refuses. */
+bool capture_pod_refill_listener(const struct capture_pod_maps *m, enum capture_kind kind,
+                                 uint32_t worker, int fd);
 /* Slots of workers from this one on, of that kind, give nothing: the kernel refuses. */
 void capture_pod_clear_listeners(const struct capture_pod_maps *m, enum capture_kind kind,
                                  uint32_t from_worker);

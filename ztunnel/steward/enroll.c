@@ -38,6 +38,7 @@ struct enrolled *enrolled_find(struct steward *s, uint64_t cookie)
 void enrolled_forget(struct enrolled *e)
 {
 	list_remove(&e->link);
+	held_close(e);
 	rtnl_close(&e->rtnl);
 	capture_pod_close(&e->maps);
 	if (e->netns_fd >= 0)
@@ -400,6 +401,7 @@ enum err enroll_now(struct steward *s, struct steward_enroll_req *req)
 	if (err == ERR_OK) {
 		if (n->replaced != NULL)
 			enrolled_forget(n->replaced);
+		held_keep(n->e, &n->pod);
 		list_push(&s->enrolled, &n->e->link);
 		req->ret_pod = n->pod;
 	} else {

@@ -207,6 +207,14 @@ struct steward_sweep_req {
 void steward_sweep(struct steward *s, struct loop *loop, struct steward_sweep_req *req,
                    op_done_fn *done);
 
+/*
+ * Take back the enrolled pods whose listener slots stand empty: a successor took them and died. Cheap, but a system
+ * call a pod: ask when steward_counts.refused has grown. How many pods.
+ */
+uint32_t steward_reclaim(struct steward *s);
+/* Hold no listener any more: those the workers took are the last ones. At the start of a drain. */
+void steward_let_go(struct steward *s);
+
 enum steward_socket {
 	SOCKET_UPSTREAM, /* to the world, from the pod's own address; never captured */
 	SOCKET_APP,      /* to the pod's own application, seen as coming from the client */

@@ -35,6 +35,8 @@ struct enrolled {
 	struct capture_cfg cfg;
 	char virts[STEWARD_VIRTS_MAX][RTNL_NAME_MAX];
 	size_t virt_count;
+	int *held; /* its listeners once more, in the order of their slots; see reclaim.c */
+	size_t held_count;
 };
 
 /* enroll.c */
@@ -58,6 +60,10 @@ MUST_CHECK enum err sweep_now(struct steward *s, const char *const *keep, size_t
 int prepared_listener_open(const struct steward *s, enum steward_listener kind);
 int upstream_open(const struct steward *s, int family);
 int dns_socket_open(const struct steward *s, enum steward_dns which);
+
+/* reclaim.c: the pod's listeners, held until another process or nobody is to have the pod */
+void held_keep(struct enrolled *e, const struct steward_pod *pod);
+void held_close(struct enrolled *e);
 
 /* addr_watch.c */
 MUST_CHECK enum err addr_watch_start(struct steward *s, struct loop *loop, uint64_t cookie, int fd);

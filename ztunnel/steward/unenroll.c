@@ -35,6 +35,7 @@ static void open_up(struct steward *s, struct enrolled *e)
 {
 	char why[WHY_MAX];
 
+	held_close(e);
 	/* or the guard would drop, and turn, what now rightly goes past the proxy */
 	e->cfg.guard = CAPTURE_GUARD_OFF;
 	e->cfg.flags = 0;
