@@ -16,7 +16,8 @@ static void dispatch(struct h2_conn *c, struct iobuf *buf)
 	for (uint32_t i = 0; i < c->scratch->count && !c->ended; i++) {
 		struct h2_event ev = c->scratch->ev[i];
 
-		if (ev.kind == H2_EV_REQUEST || ev.kind == H2_EV_RESPONSE)
+		if (ev.kind == H2_EV_REQUEST || ev.kind == H2_EV_RESPONSE ||
+		    ev.kind == H2_EV_TRAILERS)
 			c->scratch->ev[i].head = NULL; /* the owner frees it now */
 		c->owner->event(c, &ev, buf);
 	}
