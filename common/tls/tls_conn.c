@@ -149,18 +149,20 @@ static void arm_recv(struct tls_conn *c)
 	          on_received);
 }
 
-/*
- * Make room behind what is unread: a fresh large buffer when the present one is nearly full or small. Views into
- * the old one keep it alive; only an incomplete record is moved.
- */
-static bool make_room(struct tls_conn *c)
+/* The smallest class that holds n octets. */
+static enum iobuf_class class_for(size_t n)
+{
+	if (n <= IOBUF_SMALL_MEM)
+		return IOBUF_SMALL;
+	return n <= IOBUF_SLOT_MEM ? IOBUF_SLOT : IOBUF_LARGE;
+}
+
+/* Go on in a buffer of that class. Views into the old one keep it alive; only an incomplete record is moved. */
+static bool move_rx(struct tls_conn *c, enum iobuf_class cls)
 {
 	uint32_t left = c->rx_end - c->rx_start;
-	struct iobuf *b;
+	struct iobuf *b = iobuf_take(loop_iobufs(c->loop), cls);
 
-	if (c->rx->cls == IOBUF_LARGE && c->rx->cap - c->rx_end >= IOBUF_LARGE_MEM / 2)
-		return true;
-	b = iobuf_take(loop_iobufs(c->loop), IOBUF_LARGE);
 	if (b == NULL)
 		return false;
 	memcpy(b->mem, c->rx->mem + c->rx_start, left);
@@ -169,6 +171,31 @@ static bool make_room(struct tls_conn *c)
 	c->rx_start = 0;
 	c->rx_end = left;
 	return true;
+}
+
+/* Octets of the record that has begun to arrive, whose head was found good; of a head while that is not all there. */
+static size_t record_due(const struct tls_conn *c)
+{
+	const uint8_t *head = c->rx->mem + c->rx_start;
+
+	if (c->rx_end - c->rx_start < TLS_RECORD_HEAD)
+		return TLS_RECORD_HEAD;
+	return TLS_RECORD_HEAD + (size_t)(head[3] << 8 | head[4]);
+}
+
+/*
+ * Make room behind what is unread. Hot: a fresh large buffer when the present one is nearly full or small. Else what
+ * the record needs and no more, so that half a record does not hold a large one.
+ */
+static bool make_room(struct tls_conn *c)
+{
+	size_t due = record_due(c);
+
+	if (c->hot && c->rx->cls == IOBUF_LARGE && c->rx->cap - c->rx_end >= IOBUF_LARGE_MEM / 2)
+		return true;
+	if (!c->hot && c->rx->cap - c->rx_start >= due && c->rx->cls <= class_for(due))
+		return true;
+	return move_rx(c, c->hot ? IOBUF_LARGE : class_for(due));
 }
 
 /* No buffer to receive into: again soon. */
@@ -229,17 +256,17 @@ static void open_records(struct tls_conn *c)
 	}
 }
 
-/* After the records: keep the buffer while hot or mid-record, else give it back. */
+/* After the records: keep the buffer while hot, one that is just enough while mid-record, else give it back. */
 static void settle_rx(struct tls_conn *c, size_t arrived)
 {
 	bool whole = c->rx_start == c->rx_end;
 
-	if (!c->hot && (!whole || arrived >= IOBUF_SMALL_MEM)) {
+	if (!c->hot && arrived >= IOBUF_SMALL_MEM) {
 		c->hot = true;
-		c->idle_once = false;
+		c->lately = 0;
 		timer_arm(c->loop, &c->timer, TLS_CONN_COOL_MS);
 	}
-	if (!c->hot) {
+	if (!c->hot && whole) {
 		drop_rx(c);
 	} else if (c->rx != NULL && !make_room(c)) {
 		if (whole)
@@ -257,7 +284,7 @@ static void enter_open(struct tls_conn *c)
 	c->state = TLS_CONN_OPEN;
 	timer_disarm(&c->timer);
 	if (rest.n > 0) {
-		c->rx = iobuf_take(loop_iobufs(c->loop), IOBUF_LARGE);
+		c->rx = iobuf_take(loop_iobufs(c->loop), class_for(rest.n));
 		if (c->rx == NULL) {
 			tls_conn_fail(c, ERR_OVERLOAD);
 			return;
@@ -312,12 +339,21 @@ static void receive_records(struct tls_conn *c, struct iobuf *provided, size_t n
 	} else {
 		c->rx_end += (uint32_t)n;
 	}
-	c->idle_once = false;
+	c->lately += n < IOBUF_SMALL_MEM ? (uint32_t)n : IOBUF_SMALL_MEM;
 	open_records(c);
 	if (c->state == TLS_CONN_OPEN) {
 		settle_rx(c, n);
 		c->owner->arrived(c);
 	}
+}
+
+/* The large buffer goes back; what has arrived of a record waits in one just large enough, if that is to be had. */
+static void cool_rx(struct tls_conn *c)
+{
+	if (c->rx_start == c->rx_end)
+		drop_rx(c);
+	else
+		(void)make_room(c);
 }
 
 /* The stream ended without close_notify. */
@@ -355,8 +391,8 @@ static void on_received(struct op *op)
 		tls_conn_fail(c, end_cause(c));
 	} else if (op->res != -ECANCELED) {
 		tls_conn_fail(c, ERR_RESET);
-	} else if (!c->hot) {
-		drop_rx(c); /* cooled: the large buffer goes back, a small one serves the wait */
+	} else if (!c->hot && c->rx != NULL) {
+		cool_rx(c);
 	}
 	tls_conn_run(c);
 }
@@ -372,16 +408,14 @@ static void on_timer(struct timer *t)
 	} else if (c->state == TLS_CONN_CLOSING) {
 		tls_conn_fail(c, ERR_OK);
 	} else if (c->state == TLS_CONN_OPEN && c->hot) {
-		bool mid_record = c->rx_start != c->rx_end;
-
-		if (c->idle_once && !mid_record) {
+		if (c->lately < IOBUF_SMALL_MEM) {
 			c->hot = false;
 			tls_session_cool(c->session);
 			loop_cancel(c->loop, &c->recv);
 		} else {
-			c->idle_once = true;
 			timer_arm(c->loop, t, TLS_CONN_COOL_MS);
 		}
+		c->lately = 0;
 	}
 	tls_conn_run(c);
 }

@@ -601,6 +601,41 @@ static void a_quiet_connection_gives_its_large_buffer_back(void **state)
 	}
 }
 
+/* A peer begins a record and holds its tongue, or goes on an octet at a time. */
+static void half_a_record_holds_no_more_than_a_record(void **state)
+{
+	static const uint8_t half[1000] = {0x17, 0x03, 0x03, 0x40, 0x11};
+
+	(void)state;
+	for (uint64_t seed = 1; seed <= SEEDS; seed++) {
+		struct sim_options opt = seeded(seed);
+		struct fixture f;
+		size_t held;
+
+		fixture_init(&f, &opt);
+		fixture_start(&f);
+		until_established(&f);
+		if (seed % 2 == 0) { /* after it was busy */
+			put_up_to(&f.client, 300000);
+			until_got(&f, &f.server, 300000);
+		}
+		assert_int_equal(sim_write(f.loop, f.fd[0], half, sizeof(half)), sizeof(half));
+		for (unsigned int i = 0; i < 10; i++) {
+			assert_int_equal(sim_write(f.loop, f.fd[0], half, 1), 1);
+			for (unsigned int t = 0; t < 50; t++)
+				loop_turn(f.loop, 1);
+			sim_advance(f.loop, TLS_CONN_COOL_MS - 100);
+		}
+		held = iobuf_pool_bytes_in_use(loop_iobufs(f.loop));
+		assert_in_range(held, 1, IOBUF_SLOT_MEM + 200);
+		tls_conn_abort(&f.server.c, ERR_DRAINED);
+		tls_conn_abort(&f.client.c, ERR_DRAINED);
+		until_landed(&f, &f.server);
+		until_landed(&f, &f.client);
+		fixture_fini(&f);
+	}
+}
+
 static int set_up(void **state)
 {
 	(void)state;
@@ -645,6 +680,7 @@ int main(void)
 		cmocka_unit_test(abort_at_every_turn_lands_every_op),
 		cmocka_unit_test(close_at_every_turn_ends_both),
 		cmocka_unit_test(a_quiet_connection_gives_its_large_buffer_back),
+		cmocka_unit_test(half_a_record_holds_no_more_than_a_record),
 	};
 
 	return cmocka_run_group_tests(tests, set_up, tear_down);
