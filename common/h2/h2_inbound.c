@@ -40,8 +40,29 @@ static bool control_frame_allowed(struct h2_session *s, const nghttp2_frame_hd *
 		    hd->stream_id > nghttp2_session_get_last_proc_stream_id(s->ng))
 			return true;
 		return h2_session_nuisance(s);
-	default: return true;
+	default: return hd->type < H2_EXTENSION_FIRST || h2_session_nuisance(s);
 	}
+}
+
+/* Extension frames are read over (RFC 9113 5.5). */
+static int on_extension(nghttp2_session *ng, void **payload, const nghttp2_frame_hd *hd, void *user)
+{
+	(void)ng;
+	(void)payload;
+	(void)hd;
+	(void)user;
+	return NGHTTP2_ERR_CANCEL;
+}
+
+static int on_extension_chunk(nghttp2_session *ng, const nghttp2_frame_hd *hd, const uint8_t *p,
+                              size_t n, void *user)
+{
+	(void)ng;
+	(void)hd;
+	(void)p;
+	(void)n;
+	(void)user;
+	return NGHTTP2_ERR_CANCEL; /* the rest of it is skipped */
 }
 
 static int on_begin_frame(nghttp2_session *ng, const nghttp2_frame_hd *hd, void *user)
@@ -296,6 +317,8 @@ static int on_stream_close(nghttp2_session *ng, int32_t id, uint32_t code, void 
 void h2_inbound_callbacks(nghttp2_session_callbacks *cb)
 {
 	nghttp2_session_callbacks_set_on_begin_frame_callback(cb, on_begin_frame);
+	nghttp2_session_callbacks_set_unpack_extension_callback(cb, on_extension);
+	nghttp2_session_callbacks_set_on_extension_chunk_recv_callback(cb, on_extension_chunk);
 	nghttp2_session_callbacks_set_on_begin_headers_callback(cb, on_begin_headers);
 	nghttp2_session_callbacks_set_on_header_callback(cb, on_header);
 	nghttp2_session_callbacks_set_on_frame_recv_callback(cb, on_frame_recv);

@@ -42,6 +42,8 @@ static nghttp2_option *make_option(void)
 	nghttp2_option_set_max_outbound_ack(o, H2_OUTBOUND_ACK_MAX);
 	nghttp2_option_set_max_settings(o, H2_SETTINGS_MAX);
 	nghttp2_option_set_max_continuations(o, H2_CONTINUATIONS_MAX);
+	for (unsigned int type = H2_EXTENSION_FIRST; type <= UINT8_MAX; type++)
+		nghttp2_option_set_user_recv_extension_type(o, (uint8_t)type); /* to be counted */
 	/* ours is h2_session.resets: stricter, and on the clock we are handed; this one is a second fence */
 	nghttp2_option_set_stream_reset_rate_limit(o, H2_FENCE_RESET_BURST, H2_FENCE_RESET_PER_S);
 	return o;

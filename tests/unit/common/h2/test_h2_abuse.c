@@ -20,6 +20,10 @@ static void floods_of_control_frames_end_the_session(void **state)
 		{"empty DATA", DATA, 0, 1, 0},
 		{"RST_STREAM of a gone stream", RST_STREAM, 0, 3, 4},
 		{"late HEADERS", HEADERS, END_HEADERS, 3, 0},
+		{"ALTSVC", 0x0a, 0, 0, 2},
+		{"PRIORITY_UPDATE", 0x10, 0, 0, 4},
+		{"a frame of no known type", 0x42, 0, 0, 8},
+		{"the same on a stream", 0xfe, 0, 1, 0},
 	};
 
 	(void)state;
@@ -90,7 +94,7 @@ static void patient_control_frames_are_welcome(void **state)
 	(void)state;
 	raw_init(&r, H2_SERVER);
 	for (unsigned int i = 0; i < 2000; i++) {
-		frame(&r.b, PING, 0, 0, span_of(zero, 8));
+		frame(&r.b, i % 2 == 0 ? PING : 0x42, 0, 0, span_of(zero, 8));
 		assert_int_equal(raw_feed(&r, 100 * i), ERR_OK);
 		(void)raw_code(&r, GOAWAY);
 	}
