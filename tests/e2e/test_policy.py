@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Policies of the file decide who reaches a pod, from the moment the file changes."""
+import re
+
 import pytest
 
 import talk
@@ -112,6 +114,74 @@ def test_a_dry_run_policy_changes_nothing(calm):
     assert reached(calm) == EVERYBODY
 
 
+TRIAL_DENY = dict(world.policy("trial-deny", "default", "Deny", [{"destinationPorts": [PORT]}]),
+                  dryRun=True)
+TRIAL_ALLOW = dict(world.policy("trial-allow", "default", "Allow",
+                                [{"principals": world.exact(OTHER)}]), dryRun=True)
+VERDICTS = (  # of each kind of line: the words, and its policy
+    (r"dry-run: would be denied by: default/trial-deny, rule 1", "default/trial-deny"),
+    (r"dry-run: would be denied: dry-run allow policies exist, but none would allow", None),
+    (r"allowed", None),
+)
+
+
+def verdict_lines(zt, since, level, words, policy):
+    """Lines about a decision: of scope state, at this level, with these words and this policy."""
+    found = []
+    for line in zt.log_text(since).splitlines():
+        named = re.search(r"policy=\"?([^ \"]+)", line)
+        if (re.search(rf"\b{level}\b.*\bstate\b.*\b{words}", line, re.IGNORECASE)
+                and (named.group(1) if named else None) == policy):
+            found.append(line)
+    return found
+
+
+@pytest.mark.asan
+def test_a_dry_run_policy_logs_what_it_would_have_done(calm):
+    calm.lab.policies = [TRIAL_DENY, TRIAL_ALLOW]
+    calm.lab.apply()
+    zt = calm.b.ztunnel
+    mark = zt.log_size()
+    assert talk.served(calm.client, calm.server.ip4, PORT)
+    assert "dry-run:" not in zt.log_text(mark)  # decisions are of no interest until asked for
+    assert zt.get("/logging?level=info,state=debug", method="POST")[0] == 200
+    try:
+        mark = zt.log_size()
+        assert talk.served(calm.client, calm.server.ip4, PORT)
+        for words, policy in VERDICTS:
+            wait_until(lambda: verdict_lines(zt, mark, "debug", words, policy), 10, words)
+        assert "at " in verdict_lines(zt, mark, "debug", *VERDICTS[0])[0]  # which line of the file
+        mark = zt.log_size()
+        assert talk.served(calm.other, calm.server.ip4, PORT)
+        wait_until(lambda: verdict_lines(zt, mark, "debug", "dry-run: would be allowed by: "
+                                         "default/trial-allow, rule 1", "default/trial-allow"),
+                   10, "the dry-run policy that would allow is named")
+    finally:
+        zt.get("/logging?level=info&reset", method="POST")
+
+
+def test_decisions_are_logged_at_info_when_asked_for(calm):
+    calm.lab.policies = [TRIAL_DENY, world.policy("the-policy", "default", "Deny",
+                                                  [{"principals": world.exact(OTHER)}])]
+    calm.lab.apply()
+    zt = calm.b.ztunnel
+    zt.end()
+    zt.extra_env["AUTHZ_POLICY_INFO_LOGGING"] = "true"
+    try:
+        zt.start()
+        mark = zt.log_size()
+        wait_until(lambda: talk.served(calm.client, calm.server.ip4, PORT), 10, "it serves again")
+        wait_until(lambda: verdict_lines(zt, mark, "info", VERDICTS[0][0], VERDICTS[0][1]), 10,
+                   "what the dry-run policy would have done is logged at info")
+        assert not talk.served(calm.other, calm.server.ip4, PORT)
+        wait_until(lambda: verdict_lines(zt, mark, "info", "denied", "default/the-policy"), 10,
+                   "the denial is logged at info")
+    finally:
+        del zt.extra_env["AUTHZ_POLICY_INFO_LOGGING"]
+        zt.end()
+        zt.start()
+
+
 @pytest.mark.asan
 @pytest.mark.parametrize("who", ["client", "ext"])
 def test_a_new_policy_ends_a_live_connection_it_forbids_and_no_other(calm, who):
@@ -135,6 +205,7 @@ def test_a_denial_is_logged_and_counted(calm):
     before = calm.b.ztunnel.metrics().total(name, **want)
     assert not talk.served(calm.client, calm.server.ip4, PORT)
     line = calm.b.ztunnel.wait_access(mark, direction="inbound")
-    assert line["level"] == "error" and "default/the-policy" in line["error"]
+    assert line["level"] == "error"
+    assert line["error"].endswith("explicitly denied by: default/the-policy, rule 1")
     wait_until(lambda: calm.b.ztunnel.metrics().total(name, **want) == before + 1, 10,
                "the denial is counted")
