@@ -45,6 +45,14 @@ void watch_certificates(struct app *app)
 	snapshot_unref(before);
 }
 
+static void sample_refused(void *arg, const char *request, const char *reason, uint64_t count)
+{
+	struct app *app = arg;
+
+	metrics_set_for(app->shard, METRIC_STEWARD_REFUSED, METRIC_LABELS(request, reason),
+	                (int64_t)count);
+}
+
 static void sample_capture(struct app *app, const char *event, uint64_t count)
 {
 	metrics_set_for(app->shard, METRIC_CAPTURE_EVENTS, METRIC_LABELS(event), (int64_t)count);
@@ -71,6 +79,7 @@ void watch_counts(struct app *app)
 	metrics_set_for(app->shard, METRIC_CERTIFICATE_RENEWALS, METRIC_LABELS("failed"),
 	                (int64_t)(certs.failed + certs.refused));
 	steward_counts(app->steward, &c);
+	steward_refused_each(app->steward, sample_refused, app);
 	sample_capture(app, "steered", c.steered);
 	sample_capture(app, "to_outbound", c.to_out);
 	sample_capture(app, "to_plaintext", c.to_inplain);

@@ -712,10 +712,18 @@ static void mesh(struct probe *p, const char *text)
 	answer("mesh", text, ERR_OK, (char[]){""});
 }
 
+static void say_refused(void *arg, const char *request, const char *reason, uint64_t count)
+{
+	(void)arg;
+	say("{\"event\": \"refused\", \"request\": \"%s\", \"reason\": \"%s\", \"count\": %llu}",
+	    request, reason, (unsigned long long)count);
+}
+
 static void counts(struct probe *p)
 {
 	struct steward_counts n;
 
+	steward_refused_each(p->steward, say_refused, NULL);
 	steward_counts(p->steward, &n);
 	say("{\"event\": \"counts\", \"steered\": %llu, \"passed\": %llu, \"refused\": %llu, "
 	    "\"guard_hits\": %llu}",

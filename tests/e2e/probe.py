@@ -54,6 +54,7 @@ class Probe:
                                   env={**os.environ, "UBSAN_OPTIONS": "halt_on_error=1"})
         self.replies, self.conns = queue.Queue(), queue.Queue()
         self.failures = []
+        self.refused = {}  # as of the last counts
         threading.Thread(target=self._read, daemon=True).start()
         started = self._reply("start")
         if started["error"]:
@@ -64,6 +65,8 @@ class Probe:
             event = json.loads(line)
             if event["event"] == "conn":
                 self.conns.put(Conn(event))
+            elif event["event"] == "refused":
+                self.refused[event["request"], event["reason"]] = event["count"]
             elif event["event"] == "failed":
                 self.failures.append(event)
             else:

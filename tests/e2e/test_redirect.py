@@ -961,14 +961,35 @@ def test_a_failed_enrollment_leaves_nothing(world):
     pins = sorted(os.listdir(f"{world.a.bpf_root}/pods"))
     pid = world.pa.process.pid
     used = len(os.listdir(f"/proc/{pid}/fd"))
-    for room in range(0, 26):
+    for room in range(0, 60):
         subprocess.run(["prlimit", f"--nofile={used + room}:", "--pid", str(pid)], check=True)
         reply = world.pa.ask(f"enroll {pod.netns}")
         if reply["error"] == "OK":
             world.pa.release(pod)
             break
+        failed = room + 1
         assert reply["why"], reply
         assert traces(pod) == [], room
         assert sorted(os.listdir(f"{world.a.bpf_root}/pods")) == pins, room
     subprocess.run(["prlimit", "--nofile=20000:", "--pid", str(pid)], check=True)
+    assert reply["error"] == "OK", "it never had enough"
+    world.pa.ask("counts")
+    assert sum(n for (what, _), n in world.pa.refused.items() if what == "enroll") >= failed
+    both_ways(world, world.one)
+
+
+def test_a_socket_that_cannot_be_had_is_counted_and_the_next_one_is_there(world):
+    """Descriptors run out between accepting a connection and dialing for it."""
+    world.pa.settle()
+    pid = world.pa.process.pid
+    used = {int(fd) for fd in os.listdir(f"/proc/{pid}/fd")}
+    free = next(fd for fd in range(len(used) + 1) if fd not in used)
+    subprocess.run(["prlimit", f"--nofile={free + 1}:", "--pid", str(pid)], check=True)
+    try:
+        assert is_reset(world.one, world.ext.ip4, PORT)
+        world.pa.ask("counts")
+        assert world.pa.refused["socket", "EMFILE"] >= 1
+    finally:
+        subprocess.run(["prlimit", "--nofile=20000:", "--pid", str(pid)], check=True)
+    world.pa.seen()
     both_ways(world, world.one)

@@ -213,29 +213,6 @@ static enum err publish_virts(const struct enrolled *e, const struct rtnl_link *
 	return capture_pod_set_virts(&e->maps, found, count, why);
 }
 
-static enum err fill_dns(struct enrollment *n, char why[WHY_MAX])
-{
-	static const struct {
-		enum steward_dns socket;
-		enum capture_kind kind;
-	} slots[] = {
-		{STEWARD_DNS_UDP4, CAPTURE_DNS_UDP},
-		{STEWARD_DNS_TCP4, CAPTURE_DNS_TCP},
-		{STEWARD_DNS_UDP6, CAPTURE_DNS_UDP6},
-		{STEWARD_DNS_TCP6, CAPTURE_DNS_TCP6},
-	};
-	enum err err = ERR_OK;
-
-	for (size_t i = 0; i < ARRAY_LEN(slots) && err == ERR_OK; i++) {
-		int fd = n->pod.dns[slots[i].socket];
-
-		if (fd >= 0)
-			err = capture_pod_set_listener(&n->e->maps, slots[i].kind, 0, fd, why);
-		capture_pod_clear_listeners(&n->e->maps, slots[i].kind, fd >= 0 ? 1 : 0);
-	}
-	return err;
-}
-
 /* Listeners into their slots, then who may use them. */
 static enum err fill_maps(struct enrollment *n, char why[WHY_MAX])
 {
@@ -247,7 +224,7 @@ static enum err fill_maps(struct enrollment *n, char why[WHY_MAX])
 		err = capture_pod_set_listener(m, (enum capture_kind)(i / workers), i % workers,
 		                               n->pod.listeners[i], why);
 	if (err == ERR_OK)
-		err = fill_dns(n, why);
+		err = dns_slots_fill(m, &n->pod, why);
 	if (err == ERR_OK)
 		err = publish_virts(n->e, n->links, n->link_count, why);
 	if (err == ERR_OK)

@@ -327,11 +327,13 @@ void steward_socket(const struct steward *s, struct loop *loop, struct steward_s
 	req->ret_fd = fd >= 0 ? fd : -1;
 	req->ret_errno = fd >= 0 ? 0 : -fd;
 	req->ret_err = fd >= 0 ? ERR_OK : err_of_errno(-fd);
+	if (fd < 0)
+		refusals_note_errno(s->refusals, STEWARD_SOCKET, -fd);
 	loop_post(loop, &req->op, fd >= 0 ? 0 : fd, done);
 }
 
-int steward_resolver_socket(const struct steward *s, const struct steward_pod *pod, int family,
-                            int type)
+static int open_resolver(const struct steward *s, const struct steward_pod *pod, int family,
+                         int type)
 {
 	int res = netns_enter(pod->netns_fd);
 	int fd;
@@ -350,4 +352,14 @@ int steward_resolver_socket(const struct steward *s, const struct steward_pod *p
 		return fd;
 	(void)close(fd);
 	return res;
+}
+
+int steward_resolver_socket(const struct steward *s, const struct steward_pod *pod, int family,
+                            int type)
+{
+	int fd = open_resolver(s, pod, family, type);
+
+	if (fd < 0)
+		refusals_note_errno(s->refusals, STEWARD_RESOLVER, -fd);
+	return fd;
 }

@@ -61,6 +61,7 @@ enum err steward_start(const struct steward_options *opt, struct steward **ret_s
 		return e;
 	s = mem_new(sizeof(*s));
 	s->opt = *opt;
+	s->refusals = mem_new(sizeof(*s->refusals));
 	s->home = -1;
 	memset(s->reserve, 0xff, sizeof(s->reserve)); /* all -1 */
 	list_init(&s->enrolled);
@@ -104,6 +105,7 @@ void steward_free(struct steward *s)
 		capture_stop(s->capture);
 	if (s->home >= 0)
 		(void)close(s->home);
+	free(s->refusals);
 	free(s);
 }
 
@@ -121,6 +123,11 @@ void steward_counts(const struct steward *s, struct steward_counts *ret_counts)
 		.refused = capture_table_stat(t, CAPTURE_STAT_NO_LISTENER),
 		.guard_hits = capture_table_stat(t, CAPTURE_STAT_GUARD_HIT),
 	};
+}
+
+void steward_refused_each(const struct steward *s, steward_refused_fn *fn, void *arg)
+{
+	refusals_each(s->refusals, fn, arg);
 }
 
 static enum err open_watch(void *arg, char why[WHY_MAX])
@@ -164,6 +171,7 @@ void steward_enroll(struct steward *s, struct loop *loop, struct steward_enroll_
 			steward_pod_fini(&req->ret_pod);
 		}
 	}
+	refusals_note(s->refusals, STEWARD_ENROLL, req->ret_err);
 	loop_post(loop, &req->op, 0, done);
 }
 
@@ -181,6 +189,7 @@ void steward_release(struct steward *s, struct loop *loop, struct steward_unenro
 {
 	req->ret_why[0] = '\0';
 	req->ret_err = release_now(s, req->cookie, req->ret_why);
+	refusals_note(s->refusals, STEWARD_UNENROLL, req->ret_err);
 	loop_post(loop, &req->op, 0, done);
 }
 
@@ -189,5 +198,6 @@ void steward_sweep(struct steward *s, struct loop *loop, struct steward_sweep_re
 {
 	req->ret_why[0] = '\0';
 	req->ret_err = sweep_now(s, req->keep, req->keep_count, &req->ret_swept, req->ret_why);
+	refusals_note(s->refusals, STEWARD_SWEEP, req->ret_err);
 	loop_post(loop, &req->op, 0, done);
 }

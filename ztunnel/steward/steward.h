@@ -123,6 +123,19 @@ struct steward_counts {
 };
 void steward_counts(const struct steward *s, struct steward_counts *ret_counts);
 
+/* What was asked of the steward and refused, since this process started. */
+enum steward_request {
+	STEWARD_ENROLL,
+	STEWARD_UNENROLL,
+	STEWARD_SWEEP,
+	STEWARD_SOCKET,
+	STEWARD_RESOLVER,
+	STEWARD_REQUESTS,
+};
+/* reason: the kernel's for a socket ("EMFILE"), else the name of the error ("SYSTEM"). */
+typedef void steward_refused_fn(void *arg, const char *request, const char *reason, uint64_t count);
+void steward_refused_each(const struct steward *s, steward_refused_fn *fn, void *arg);
+
 /* An enrolled pod. Immutable once handed out, but for the listeners, each of which one worker takes. */
 struct steward_pod {
 	uint64_t cookie;               /* of the network namespace; never reused before a reboot */

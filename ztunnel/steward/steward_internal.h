@@ -10,8 +10,10 @@
 #include "ztunnel/capture/capture_pod.h"
 #include "ztunnel/capture/netns.h"
 #include "ztunnel/capture/rtnl.h"
+#include "ztunnel/steward/refusals.h"
 #include "ztunnel/steward/steward.h"
 
+enum { STEWARD_DNS_SLOTS = 4 };
 enum { STEWARD_RESERVE = 4 }; /* un-enrolling opens at most three at a time */
 
 struct steward {
@@ -23,6 +25,7 @@ struct steward {
 		[STEWARD_RESERVE]; /* descriptors kept so that undoing never lacks one; -1: given */
 	struct list enrolled;      /* of struct enrolled */
 	struct list watches;       /* of struct addr_watch */
+	struct refusals *refusals; /* workers count here too */
 };
 
 /* A pod this process enrolled, or a leftover it is about to clean up. */
@@ -37,6 +40,7 @@ struct enrolled {
 	size_t virt_count;
 	int *held; /* its listeners once more, in the order of their slots; see reclaim.c */
 	size_t held_count;
+	int held_dns[STEWARD_DNS_SLOTS]; /* meaningful while held is there */
 };
 
 /* enroll.c */
@@ -64,6 +68,9 @@ int dns_socket_open(const struct steward *s, enum steward_dns which);
 /* reclaim.c: the pod's listeners, held until another process or nobody is to have the pod */
 void held_keep(struct enrolled *e, const struct steward_pod *pod);
 void held_close(struct enrolled *e);
+/* The DNS proxy's sockets into their slots; slots of those that are not there stand empty. */
+MUST_CHECK enum err dns_slots_fill(const struct capture_pod_maps *m, const struct steward_pod *pod,
+                                   char why[WHY_MAX]);
 
 /* addr_watch.c */
 MUST_CHECK enum err addr_watch_start(struct steward *s, struct loop *loop, uint64_t cookie, int fd);
