@@ -52,7 +52,7 @@ THIRD_PARTY = {
     r"(netlink/|linux/rtnetlink\.h|linux/netlink\.h|linux/fib_rules\.h)": ["ztunnel/capture", "ztunnel/steward"],
     r"ares\.h": ["common/dns"],
     r"yaml\.h": ["common/mesh"],
-    r"jansson\.h": ["common/codec"],
+    r"jansson\.h": ["common/k8s"],
     r"(intel-ipsec-mb\.h|ipsec-mb\.h)": ["common/tls"],
     r"gcrypt\.h": ["common/tls"],
     r"zlib\.h": ["common/admin", "common/telemetry", "common/codec"],
