@@ -197,7 +197,7 @@ static enum err accept_material(struct cert_row *row, struct tls_config **ret_cf
 		.chain_pem = buf_span(&row->fetch.chain_pem),
 		.key_pem = buf_span(&row->fetch.key_pem),
 		.roots_pem = buf_span(&row->fetch.roots_pem),
-		.pqc_only = t->opt.pqc_only,
+		.policy = t->opt.tls,
 	};
 	const size_t why_len = sizeof(row->why);
 	struct tls_config *cfg;
@@ -311,7 +311,7 @@ static void on_poll(struct timer *timer)
 			publish_soon(t);
 			ask(row, URGENCY_WARMUP);
 		}
-		if (ca_client_changed(t->ca, row->identity))
+		if (ca_client_changed(t->ca, &row->fetch))
 			ask(row, URGENCY_WARMUP);
 	}
 	timer_arm(t->loop, &t->poll, t->opt.poll_ms);

@@ -25,8 +25,9 @@ enum {
 struct cert_table;
 
 struct cert_table_options {
-	uint64_t ttl_s;   /* SECRET_TTL; 0: 86400 */
-	bool pqc_only;    /* handed to every tls_config */
+	uint64_t ttl_s; /* SECRET_TTL; 0: 86400 */
+	const struct tls_policy
+		*tls;     /* of every tls_config; borrowed, outlives them; NULL: the default */
 	uint64_t poll_ms; /* how often the CA client is asked whether something changed; 0: 2000 */
 	uint64_t seed;    /* of the jitter, for tests; 0: from the system */
 	/* What time it is, for tests; NULL: the wall clock. */

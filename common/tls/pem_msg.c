@@ -51,12 +51,17 @@ enum err pem_next(struct span *rest, struct pem_block *ret)
 
 enum err pem_decode(const struct pem_block *block, struct buf *out)
 {
+	return pem_decode_max(block, PEM_TEXT_MAX, out);
+}
+
+enum err pem_decode_max(const struct pem_block *block, size_t text_max, struct buf *out)
+{
 	word32 len = (word32)(block->body.n / 4 * 3 + 4);
 	uint8_t *p;
 
 	if (block->body.n == 0)
 		return ERR_PARSE;
-	if (block->body.n > PEM_TEXT_MAX)
+	if (block->body.n > text_max)
 		return ERR_LIMIT;
 	p = buf_reserve(out, len);
 	if (p == NULL)

@@ -24,6 +24,8 @@ struct pem_block {
 MUST_CHECK enum err pem_next(struct span *rest, struct pem_block *ret);
 /* Append what a block encodes. Errs: ERR_PARSE, ERR_LIMIT. */
 MUST_CHECK enum err pem_decode(const struct pem_block *block, struct buf *out);
+/* The same for a body of at most text_max octets in place of PEM_TEXT_MAX. */
+MUST_CHECK enum err pem_decode_max(const struct pem_block *block, size_t text_max, struct buf *out);
 /* Append der as a block; failure shows in buf_status. */
 void pem_put(struct buf *out, const char *label, struct span der);
 

@@ -36,11 +36,14 @@ struct tls_config {
 	struct cert chain[TLS_CHAIN_MAX];
 	unsigned int chain_len;
 	struct cert *roots;
-	struct span *root_names;
+	struct span *root_names, *root_ders;
 	unsigned int root_count;
+	const struct tls_policy *policy; /* borrowed, outlives us */
 	char *identity;
 	char *trust_domain;
 };
+
+static const struct tls_policy default_policy;
 
 /* Where a sentence for people goes. */
 struct reason {
@@ -81,6 +84,7 @@ static void config_free(struct tls_config *c)
 	wolfSSL_CTX_free(c->server);
 	free(c->roots);
 	free(c->root_names);
+	free(c->root_ders);
 	free(c->identity);
 	free(c->trust_domain);
 	free(c);
@@ -177,10 +181,13 @@ static enum err read_material(struct tls_config *c, const struct tls_material *m
 	if (e != ERR_OK)
 		return e;
 	c->root_names = calloc(c->root_count, sizeof(*c->root_names));
-	if (c->root_names == NULL)
+	c->root_ders = calloc(c->root_count, sizeof(*c->root_ders));
+	if (c->root_names == NULL || c->root_ders == NULL)
 		return explain(why, ERR_MEMORY, "out of memory");
-	for (unsigned int i = 0; i < c->root_count; i++)
+	for (unsigned int i = 0; i < c->root_count; i++) {
 		c->root_names[i] = c->roots[i].facts.subject;
+		c->root_ders[i] = buf_span(&c->roots[i].der);
+	}
 	if (tls_config_not_after(c) < clock_wall_s())
 		return explain(why, ERR_TLS_EXPIRED, "the certificate expired at %s",
 		               str_format_time_s(tls_config_not_after(c), when));
@@ -238,6 +245,19 @@ static enum err load_options(WOLFSSL_CTX *ctx, bool pqc_only, const struct reaso
 	return ERR_OK;
 }
 
+enum err tls_policy_check(const struct tls_policy *p, char *why_text, size_t why_len)
+{
+	const struct reason why = {.text = why_text, .len = why_len};
+	WOLFSSL_CTX *ctx = wolfSSL_CTX_new(wolfTLSv1_3_client_method());
+	enum err e;
+
+	if (ctx == NULL)
+		return explain(&why, ERR_MEMORY, "out of memory");
+	e = load_options(ctx, p->pqc_only, &why);
+	wolfSSL_CTX_free(ctx);
+	return e;
+}
+
 static enum err load_library(WOLFSSL_CTX **ret_ctx, WOLFSSL_METHOD *method,
                              const struct tls_config *c, const struct tls_material *m,
                              const struct reason *why)
@@ -252,7 +272,7 @@ static enum err load_library(WOLFSSL_CTX **ret_ctx, WOLFSSL_METHOD *method,
 	if (e == ERR_OK)
 		e = load_trust(ctx, c, why);
 	if (e == ERR_OK)
-		e = load_options(ctx, m->pqc_only, why);
+		e = load_options(ctx, c->policy->pqc_only, why);
 	return e;
 }
 
@@ -268,6 +288,7 @@ enum err tls_config_new(const struct tls_material *m, struct tls_config **ret_cf
 	if (c == NULL)
 		return explain(&why, ERR_MEMORY, "out of memory");
 	snapshot_init(&c->snap, config_destroy);
+	c->policy = m->policy == NULL ? &default_policy : m->policy;
 	e = read_material(c, m, &why);
 	if (e == ERR_OK)
 		e = load_library(&c->client, wolfTLSv1_3_client_method(), c, m, &why);
@@ -355,6 +376,17 @@ const struct span *tls_config_root_names(const struct tls_config *c, unsigned in
 {
 	*ret_count = c->root_count;
 	return c->root_names;
+}
+
+const struct span *tls_config_roots(const struct tls_config *c, unsigned int *ret_count)
+{
+	*ret_count = c->root_count;
+	return c->root_ders;
+}
+
+const struct tls_policy *tls_config_policy(const struct tls_config *c)
+{
+	return c->policy;
 }
 
 enum err tls_global_init(void)

@@ -19,12 +19,26 @@ enum {
 	TLS_CHAIN_MAX = 4, /* certificates of a peer's chain, root excluded */
 };
 
-/* All borrowed for the call. */
-struct tls_material {
-	struct span chain_pem; /* leaf first, then intermediates */
-	struct span key_pem;   /* PKCS#8 or SEC1; wiped by its owner */
-	struct span roots_pem; /* one or several */
+struct revocation;
+
+/* What holds for every handshake of the process; the same for all configs, and outlives them. Zeroed: the default. */
+struct tls_policy {
 	bool pqc_only; /* COMPLIANCE_POLICY=pqc: X25519MLKEM768 and no other group (contract 5.2) */
+	/* Trust domains that stand for our own, too: TRUST_DOMAIN_ALIASES. */
+	const char *const *aliases;
+	unsigned int alias_count;
+	struct revocation *revocation; /* NULL: no lists are kept, and sessions keep no chain */
+};
+
+/* Can the TLS library of this build do what the policy asks? Errs: ERR_TLS with the why. */
+MUST_CHECK enum err tls_policy_check(const struct tls_policy *p, char *why, size_t why_len);
+
+/* All borrowed for the call, but for the policy. */
+struct tls_material {
+	struct span chain_pem;           /* leaf first, then intermediates */
+	struct span key_pem;             /* PKCS#8 or SEC1; wiped by its owner */
+	struct span roots_pem;           /* one or several */
+	const struct tls_policy *policy; /* NULL: the default */
 };
 
 struct tls_config; /* starts with a struct snapshot */

@@ -15,5 +15,8 @@ struct WOLFSSL_CTX;
 struct WOLFSSL_CTX *tls_config_library(const struct tls_config *c, enum tls_role role);
 /* Subject Names of the roots; borrowed. */
 const struct span *tls_config_root_names(const struct tls_config *c, unsigned int *ret_count);
+/* The roots themselves, in DER; borrowed. */
+const struct span *tls_config_roots(const struct tls_config *c, unsigned int *ret_count);
+const struct tls_policy *tls_config_policy(const struct tls_config *c);
 
 #endif

@@ -11,6 +11,7 @@
 
 #include "common/base/clock.h"
 #include "common/base/mem.h"
+#include "common/tls/revocation.h"
 #include "common/tls/tls_config_impl.h"
 #include "common/tls/tls_verify.h"
 
@@ -29,6 +30,7 @@ struct tls_handshake {
 	struct tls_traffic traffic;
 	bool have_client, have_server; /* secrets */
 	char *peer;                    /* not NULL: our verification accepted it */
+	struct peer_chain *chain;      /* to find it revoked later; NULL: nothing is kept */
 };
 
 static void fail(struct tls_handshake *h, enum err e)
@@ -136,26 +138,63 @@ static enum err of_handshake_error(const struct tls_handshake *h, int error)
 	}
 }
 
-/* Our own verification. ret_identity: a view into the leaf. */
-static enum err judge(const struct tls_handshake *h, const WOLFSSL_X509_STORE_CTX *store,
-                      struct span *ret_identity)
+/* The certificates as presented. Errs: ERR_TLS_NO_CERT, ERR_TLS_CHAIN_LEN */
+static enum err presented(const WOLFSSL_X509_STORE_CTX *store, struct span chain[TLS_CHAIN_MAX],
+                          unsigned int *ret_count)
 {
-	struct span chain[TLS_CHAIN_MAX];
-	struct tls_verify_rule rule = {
-		.role = h->role,
-		.now_s = clock_wall_s(),
-		.expect = &h->expect,
-		.trust_domain = span_str(tls_config_trust_domain(h->cfg)),
-	};
-
 	if (store->totalCerts < 1)
 		return ERR_TLS_NO_CERT;
 	if (store->totalCerts > TLS_CHAIN_MAX)
 		return ERR_TLS_CHAIN_LEN;
 	for (int i = 0; i < store->totalCerts; i++)
 		chain[i] = span_of(store->certs[i].buffer, store->certs[i].length);
+	*ret_count = (unsigned int)store->totalCerts;
+	return ERR_OK;
+}
+
+/* Our own verification. ret_identity: a view into the leaf. */
+static enum err judge(const struct tls_handshake *h, const WOLFSSL_X509_STORE_CTX *store,
+                      struct span *ret_identity)
+{
+	const struct tls_policy *policy = tls_config_policy(h->cfg);
+	struct span chain[TLS_CHAIN_MAX];
+	unsigned int count = 0;
+	enum err e;
+	struct tls_verify_rule rule = {
+		.role = h->role,
+		.now_s = clock_wall_s(),
+		.expect = &h->expect,
+		.trust_domain = span_str(tls_config_trust_domain(h->cfg)),
+		.aliases = policy->aliases,
+		.alias_count = policy->alias_count,
+	};
+
+	e = presented(store, chain, &count);
+	if (e != ERR_OK)
+		return e;
 	rule.roots = tls_config_root_names(h->cfg, &rule.root_count);
-	return tls_verify_chain(&rule, chain, (unsigned int)store->totalCerts, ret_identity);
+	return tls_verify_chain(&rule, chain, count, ret_identity);
+}
+
+/* Revocation lists, where there are any: refuse what they name, and keep what is needed to find it named later. */
+static enum err check_revocation(struct tls_handshake *h, const WOLFSSL_X509_STORE_CTX *store)
+{
+	struct revocation *r = tls_config_policy(h->cfg)->revocation;
+	struct span certs[TLS_CHAIN_MAX];
+	struct revocation_chain chain = {.certs = certs};
+	enum err e;
+
+	if (r == NULL)
+		return ERR_OK;
+	e = presented(store, certs, &chain.cert_count);
+	if (e != ERR_OK)
+		return e;
+	chain.roots = tls_config_roots(h->cfg, &chain.root_count);
+	if (revocation_revokes(r, &chain))
+		return ERR_TLS_REVOKED;
+	peer_chain_free(h->chain);
+	h->chain = peer_chain_new(r, &chain);
+	return ERR_OK;
 }
 
 static enum err accept_peer(struct tls_handshake *h, struct span identity)
@@ -192,6 +231,8 @@ static int on_verify(int accepted, WOLFSSL_X509_STORE_CTX *store)
 		return 0;
 	}
 	e = judge(h, store, &identity);
+	if (e == ERR_OK)
+		e = check_revocation(h, store);
 	if (e == ERR_OK)
 		e = accept_peer(h, identity);
 	if (e != ERR_OK)
@@ -238,6 +279,7 @@ void tls_handshake_free(struct tls_handshake *h)
 		return;
 	wolfSSL_free(h->ssl);
 	free(h->peer);
+	peer_chain_free(h->chain);
 	mem_wipe(h, sizeof(*h));
 	free(h);
 }
@@ -298,4 +340,12 @@ char *tls_handshake_take_peer(struct tls_handshake *h)
 
 	h->peer = NULL;
 	return peer;
+}
+
+struct peer_chain *tls_handshake_take_chain(struct tls_handshake *h)
+{
+	struct peer_chain *chain = h->chain;
+
+	h->chain = NULL;
+	return chain;
 }

@@ -36,5 +36,7 @@ MUST_CHECK enum err tls_handshake_step(struct tls_handshake *h, struct span in, 
 const struct tls_traffic *tls_handshake_traffic(const struct tls_handshake *h);
 /* The peer's identity, now the caller's to free. */
 char *tls_handshake_take_peer(struct tls_handshake *h);
+/* What is kept of the peer's chain, now the caller's; NULL when nothing is. */
+struct peer_chain *tls_handshake_take_chain(struct tls_handshake *h);
 
 #endif

@@ -6,6 +6,8 @@
 
 #include "common/base/check.h"
 #include "common/base/rd.h"
+#include "common/tls/revocation.h"
+#include "common/tls/tls_config_impl.h"
 #include "common/tls/tls_handshake.h"
 #include "common/tls/tls_record.h"
 
@@ -31,6 +33,7 @@ struct tls_session {
 	struct tls_direction rx, tx;     /* valid once established */
 	struct buf message; /* part of a message that spans records; nearly always empty */
 	char *peer;
+	struct peer_chain *chain; /* NULL: no lists are kept, or untracked */
 	enum tls_role role;
 	enum err cause;       /* not OK: dead */
 	uint8_t idle_records; /* see IDLE_RECORDS_MAX */
@@ -70,6 +73,7 @@ void tls_session_free(struct tls_session *s)
 	buf_fini(&s->message);
 	tls_config_unref(s->cfg);
 	free(s->peer);
+	peer_chain_free(s->chain);
 	free(s);
 }
 
@@ -102,9 +106,20 @@ static enum err establish(struct tls_session *s)
 	if (e != ERR_OK)
 		return e;
 	s->peer = tls_handshake_take_peer(s->handshake);
+	s->chain = tls_handshake_take_chain(s->handshake);
 	tls_handshake_free(s->handshake);
 	s->handshake = NULL;
-	return ERR_OK;
+	return tls_session_recheck(s); /* a list that came since the peer was verified */
+}
+
+enum err tls_session_recheck(const struct tls_session *s)
+{
+	return s->chain != NULL && peer_chain_revoked(s->chain) ? ERR_TLS_REVOKED : ERR_OK;
+}
+
+bool tls_session_untracked(const struct tls_session *s)
+{
+	return s->chain == NULL && tls_config_policy(s->cfg)->revocation != NULL;
 }
 
 enum err tls_session_handshake(struct tls_session *s, struct span in, size_t *ret_used,
@@ -161,7 +176,7 @@ void tls_session_cool(struct tls_session *s)
 size_t tls_session_bytes(const struct tls_session *s)
 {
 	return sizeof(*s) + tls_aead_bytes(s->rx.key) + tls_aead_bytes(s->tx.key) + s->message.cap +
-	       (s->peer == NULL ? 0 : strlen(s->peer) + 1);
+	       peer_chain_bytes(s->chain) + (s->peer == NULL ? 0 : strlen(s->peer) + 1);
 }
 
 /* RFC 8446 4.6.1. We never resume: it only has to be well-formed. */

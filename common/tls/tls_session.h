@@ -32,7 +32,7 @@ struct tls_expect {
 	/* client role: the peer's one URI must equal one of these; none listed = refuse everybody (contract 5.5) */
 	const char *const *identities;
 	unsigned int identity_count;
-	/* server role: the peer's trust domain must be that of our own leaf (contract 5.4) */
+	/* server role: the peer's trust domain must be that of our own leaf, or an alias of it (contract 5.4) */
 };
 
 struct tls_session;
@@ -56,6 +56,14 @@ MUST_CHECK enum err tls_session_handshake(struct tls_session *s, struct span in,
 bool tls_session_established(const struct tls_session *s);
 /* The peer's verified SPIFFE id; borrowed while s lives; NULL before the handshake is over. */
 const char *tls_session_peer(const struct tls_session *s);
+
+/*
+ * Is the peer still not revoked, now that the lists may have changed? Established sessions only; any that is said to be
+ * revoked must be closed. Errs: ERR_TLS_REVOKED
+ */
+MUST_CHECK enum err tls_session_recheck(const struct tls_session *s);
+/* There was no memory to keep the peer's chain: tls_session_recheck finds nothing. */
+bool tls_session_untracked(const struct tls_session *s);
 
 /* Octets of the record at the front of in, or 0 when in is shorter than that. Errs: ERR_TLS for a bad header. */
 MUST_CHECK enum err tls_record_len(struct span in, size_t *ret_len);

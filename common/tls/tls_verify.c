@@ -32,10 +32,37 @@ static enum err check_intermediate_usage(const struct x509_facts *f)
 	return ERR_OK;
 }
 
-static bool is_expected(const struct tls_expect *expect, struct span uri)
+/* Ours, or one that was declared to be the same. */
+static bool is_own_domain(const struct tls_verify_rule *rule, struct span domain)
 {
-	for (unsigned int i = 0; i < expect->identity_count; i++) {
-		if (span_eq_str(uri, expect->identities[i]))
+	if (span_eq(domain, rule->trust_domain))
+		return true;
+	for (unsigned int i = 0; i < rule->alias_count; i++) {
+		if (span_eq_str(domain, rule->aliases[i]))
+			return true;
+	}
+	return false;
+}
+
+/* The same account of the same namespace, each of a domain that is our own by alias. */
+static bool is_same_by_alias(const struct tls_verify_rule *rule, const struct spiffe_id *id,
+                             struct span expected)
+{
+	struct spiffe_id other;
+
+	return rule->alias_count > 0 && spiffe_parse(expected, &other) == ERR_OK &&
+	       is_own_domain(rule, id->trust_domain) && is_own_domain(rule, other.trust_domain) &&
+	       span_eq(id->namespace, other.namespace) &&
+	       span_eq(id->service_account, other.service_account);
+}
+
+static bool is_expected(const struct tls_verify_rule *rule, struct span uri,
+                        const struct spiffe_id *id)
+{
+	for (unsigned int i = 0; i < rule->expect->identity_count; i++) {
+		const struct span expected = span_str(rule->expect->identities[i]);
+
+		if (span_eq(uri, expected) || is_same_by_alias(rule, id, expected))
 			return true;
 	}
 	return false;
@@ -51,9 +78,8 @@ static enum err check_identity(const struct tls_verify_rule *rule, const struct 
 		return ERR_TLS_NO_SPIFFE;
 	switch (rule->role) {
 	case TLS_SERVER:
-		return span_eq(id.trust_domain, rule->trust_domain) ? ERR_OK : ERR_TLS_TRUST_DOMAIN;
-	case TLS_CLIENT:
-		return is_expected(rule->expect, leaf->uri) ? ERR_OK : ERR_TLS_WRONG_IDENTITY;
+		return is_own_domain(rule, id.trust_domain) ? ERR_OK : ERR_TLS_TRUST_DOMAIN;
+	case TLS_CLIENT: return is_expected(rule, leaf->uri, &id) ? ERR_OK : ERR_TLS_WRONG_IDENTITY;
 	}
 	return ERR_TLS;
 }

@@ -17,8 +17,11 @@ struct tls_verify_rule {
 	enum tls_role role; /* ours */
 	int64_t now_s;
 	const struct tls_expect *expect; /* client role */
-	struct span trust_domain;        /* server role: that of our own leaf */
-	const struct span *roots;        /* whole subject Names of what we trust */
+	struct span trust_domain;        /* that of our own leaf */
+	/* Trust domains that stand for our own, too, in both roles: TRUST_DOMAIN_ALIASES. None by default. */
+	const char *const *aliases;
+	unsigned int alias_count;
+	const struct span *roots; /* whole subject Names of what we trust */
 	unsigned int root_count;
 };
 

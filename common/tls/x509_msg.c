@@ -1,6 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "common/tls/x509_msg.h"
 
+#include <wolfssl/options.h>
+#include <wolfssl/wolfcrypt/hash.h>
+
 #include "common/tls/der_msg.h"
 
 #define OID(...)                                                                       \
@@ -12,6 +15,8 @@ static const struct span oid_basic_constraints = OID(0x55, 0x1d, 0x13);
 static const struct span oid_key_usage = OID(0x55, 0x1d, 0x0f);
 static const struct span oid_ext_key_usage = OID(0x55, 0x1d, 0x25);
 static const struct span oid_subject_alt_name = OID(0x55, 0x1d, 0x11);
+static const struct span oid_subject_key_id = OID(0x55, 0x1d, 0x0e);
+static const struct span oid_authority_key_id = OID(0x55, 0x1d, 0x23);
 static const struct span oid_any_usage = OID(0x55, 0x1d, 0x25, 0x00);
 static const struct span oid_server_auth = OID(0x2b, 6, 1, 5, 5, 7, 3, 1);
 static const struct span oid_client_auth = OID(0x2b, 6, 1, 5, 5, 7, 3, 2);
@@ -91,6 +96,12 @@ static void read_subject_alt_name(struct rd *r, struct x509_facts *f)
 		rd_fail(r);
 }
 
+static void read_key_id(struct rd *r, struct x509_facts *f)
+{
+	f->key_id = der_get(r, DER_OCTET_STRING);
+	f->has_key_id = true;
+}
+
 static const struct {
 	const struct span *oid;
 	void (*read)(struct rd *r, struct x509_facts *f);
@@ -99,6 +110,7 @@ static const struct {
 	{&oid_key_usage, read_key_usage},
 	{&oid_ext_key_usage, read_ext_key_usage},
 	{&oid_subject_alt_name, read_subject_alt_name},
+	{&oid_subject_key_id, read_key_id},
 };
 
 /* One Extension; seen has a bit for each of readers[]. */
@@ -169,7 +181,7 @@ enum err x509_parse(struct span der, struct x509_facts *ret)
 		return ERR_LIMIT;
 	outer = rd_of(der_get(&all, DER_SEQUENCE));
 	f.tbs = der_whole(&outer, DER_SEQUENCE);
-	(void)der_get(&outer, DER_SEQUENCE);
+	f.algorithm = der_whole(&outer, DER_SEQUENCE);
 	signature = der_get(&outer, DER_BIT_STRING);
 	if (rd_failed(&all) || rd_left(&all) != 0 || rd_failed(&outer) || rd_left(&outer) != 0 ||
 	    signature.n < 2 || signature.p[0] != 0)
@@ -269,6 +281,25 @@ static void put_subject_alt_name(struct buf *b, const struct span *uris, unsigne
 	end_extension(b, m);
 }
 
+static void put_key_ids(struct buf *b, const struct x509_spec *spec)
+{
+	struct extension_marks m;
+	size_t seq;
+
+	if (spec->issuer_key_id.n > 0) {
+		m = begin_extension(b, oid_authority_key_id, false);
+		seq = der_begin(b, DER_SEQUENCE);
+		der_put(b, DER_CONTEXT + 0, spec->issuer_key_id);
+		der_end(b, seq);
+		end_extension(b, m);
+	}
+	if (spec->key_id.n > 0) {
+		m = begin_extension(b, oid_subject_key_id, false);
+		der_put(b, DER_OCTET_STRING, spec->key_id);
+		end_extension(b, m);
+	}
+}
+
 static void put_extensions(struct buf *b, const struct x509_spec *spec)
 {
 	const bool no_subject = spec->subject.n <= 2; /* an empty SEQUENCE */
@@ -280,6 +311,7 @@ static void put_extensions(struct buf *b, const struct x509_spec *spec)
 		put_key_usage(b, spec);
 	if (spec->ext_server || spec->ext_client)
 		put_ext_key_usage(b, spec->ext_server, spec->ext_client);
+	put_key_ids(b, spec);
 	if (spec->uri_count > 0 || spec->dns != NULL)
 		put_subject_alt_name(b, spec->uris, spec->uri_count, spec->dns, no_subject);
 	der_end(b, seq);
@@ -359,6 +391,18 @@ void x509_put_request(struct buf *b, struct span spki, struct span uri)
 	der_end(b, attribute);
 	der_end(b, attributes);
 	der_end(b, info);
+}
+
+enum err x509_key_id(struct span spki, uint8_t *out)
+{
+	struct rd all = rd_of(spki), seq = rd_of(der_get(&all, DER_SEQUENCE));
+	struct span bits;
+
+	(void)der_get(&seq, DER_SEQUENCE);
+	bits = der_get(&seq, DER_BIT_STRING);
+	if (rd_failed(&all) || rd_failed(&seq) || bits.n < 2)
+		return ERR_PARSE;
+	return wc_ShaHash(bits.p + 1, (word32)(bits.n - 1), out) == 0 ? ERR_OK : ERR_TLS;
 }
 
 void x509_serial_decimal(struct span serial, char *out, size_t out_len)

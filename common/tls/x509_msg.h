@@ -17,12 +17,14 @@
 enum {
 	X509_DER_MAX = 16 * 1024, /* octets of one certificate; real ones stay below 2 kB */
 	X509_SERIAL_MAX = 20,     /* octets, RFC 5280 4.1.2.2 */
+	X509_KEY_ID_LEN = 20,     /* octets of the identifiers we make */
 };
 
 /* Spans are views into the certificate. */
 struct x509_facts {
 	struct span tbs;       /* what the signature is over */
 	struct span serial;    /* contents of the INTEGER */
+	struct span algorithm; /* whole AlgorithmIdentifier of the signature */
 	struct span issuer;    /* whole Name */
 	struct span subject;   /* whole Name */
 	struct span spki;      /* whole SubjectPublicKeyInfo */
@@ -34,8 +36,10 @@ struct x509_facts {
 	bool may_sign_certs;        /* keyCertSign */
 	bool has_ext_key_usage;     /* the extension is there */
 	bool may_serve, may_client; /* serverAuth, clientAuth, or any */
-	unsigned int uri_count;     /* URI names in subjectAltName */
-	struct span uri;            /* the first of them */
+	bool has_key_id;            /* subjectKeyIdentifier is there */
+	struct span key_id;
+	unsigned int uri_count; /* URI names in subjectAltName */
+	struct span uri;        /* the first of them */
 };
 
 /*
@@ -58,6 +62,9 @@ struct x509_spec {
 	const struct span *uris;     /* subjectAltName; none: the extension is left out */
 	unsigned int uri_count;
 	const char *dns; /* one more name of another kind, or NULL */
+	/* authorityKeyIdentifier and subjectKeyIdentifier; empty: left out. Which of several issuers of one name it is,
+	 * as in a root rotation, is told by the former alone (RFC 5280 4.2.1.1). */
+	struct span issuer_key_id, key_id;
 };
 
 /* Append a TBSCertificate that will be signed with ecdsa-with-SHA256. Failure shows in buf_status. */
@@ -71,6 +78,12 @@ void x509_put_name(struct buf *b, const char *organisation, const char *common_n
  * one URI (contract 4.4). RFC 2986, version 0.
  */
 void x509_put_request(struct buf *b, struct span spki, struct span uri);
+
+/*
+ * The key identifier of RFC 5280 4.2.1.2 (1): SHA-1 over the public key's bits. out: X509_KEY_ID_LEN octets.
+ * Errs: ERR_PARSE when spki is none.
+ */
+MUST_CHECK enum err x509_key_id(struct span spki, uint8_t *out);
 
 /* The INTEGER's value in decimal, with a NUL; cut at out_len. */
 void x509_serial_decimal(struct span serial, char *out, size_t out_len);

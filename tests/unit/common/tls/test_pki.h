@@ -25,6 +25,22 @@ struct test_pki {
 /* A self-signed root. */
 void test_pki_init(struct test_pki *pki, const char *common_name);
 void test_pki_fini(struct test_pki *pki);
+/* An authority signed by another. */
+void test_pki_init_under(struct test_pki *pki, struct test_pki *signer, const char *common_name);
+/* Serial number and issuer of certificate i of a PEM text; copied into buffers of the test's life. */
+struct span test_pki_serial(const struct buf *pem, unsigned int i);
+
+/* A revocation list to order; all zero but the serials is a good one. */
+struct test_crl {
+	const struct span *serials;
+	size_t count;
+	struct test_pki *forger; /* signs in place of the issuer */
+	bool expired;            /* nextUpdate is past */
+	bool version_1;
+	bool delta, indirect, unknown_critical, entry_of_another, numbered;
+};
+/* Append it as PEM; or, pem false, as DER. */
+void test_pki_crl(struct test_pki *issuer, const struct test_crl *crl, bool pem, struct buf *out);
 
 /* A leaf to order; all zero but one URI is a good one, valid from an hour ago until tomorrow. */
 struct test_leaf {
