@@ -33,9 +33,9 @@ void ca_client_cancel(struct ca_client *ca, struct ca_request *r)
 		ca->ops->cancel(ca, r);
 }
 
-bool ca_client_changed(struct ca_client *ca, const char *identity)
+bool ca_client_changed(struct ca_client *ca, const struct ca_request *last)
 {
-	return ca->ops->changed != NULL && ca->ops->changed(ca, identity);
+	return last->marked && ca->ops->changed != NULL && ca->ops->changed(ca, last);
 }
 
 void ca_client_free(struct ca_client *ca)

@@ -11,6 +11,7 @@
 
 #include "common/base/buf.h"
 #include "common/base/err.h"
+#include "common/identity/file_mark.h"
 #include "common/io/loop.h"
 
 enum {
@@ -19,6 +20,7 @@ enum {
 	CA_KEY_MAX = 16 * 1024,    /* octets of PEM */
 	CA_WHY_MAX = 256,          /* octets of a reason, with the NUL */
 	CA_PATH_MAX = 1024,        /* octets of a path, with the NUL */
+	CA_MARKS = 3,              /* files that can be behind an identity */
 };
 
 struct ca_client;
@@ -41,9 +43,12 @@ struct ca_request {
 	struct buf chain_pem; /* leaf first */
 	struct buf key_pem;
 	struct buf roots_pem;
-	bool pending;         /* true from fetch until done() */
-	struct op op;         /* private to the client */
-	struct ca_client *ca; /* private to the client */
+	bool pending; /* true from fetch until done() */
+	bool marked;  /* private to the client: marks are set */
+	struct file_mark
+		marks[CA_MARKS]; /* private to the client: of its files when they were last read */
+	struct op op;            /* private to the client */
+	struct ca_client *ca;    /* private to the client */
 };
 
 /* Wipe and free the texts; harmless on a zeroed one. */
@@ -54,8 +59,8 @@ struct ca_client_ops {
 	const char *name; /* for logs: "dev", "files" */
 	void (*fetch)(struct ca_client *ca, struct ca_request *r);
 	void (*cancel)(struct ca_client *ca, struct ca_request *r);
-	/* Has what is behind identity changed since it was last fetched? NULL: never by itself. */
-	bool (*changed)(struct ca_client *ca, const char *identity);
+	/* Has what is behind the identity changed since last fetched it? NULL: never by itself. */
+	bool (*changed)(struct ca_client *ca, const struct ca_request *last);
 	void (*free)(struct ca_client *ca);
 };
 
@@ -70,7 +75,8 @@ void ca_client_fetch(struct ca_client *ca, struct ca_request *r, const char *ide
                      uint64_t ttl_s, ca_done_fn *done);
 /* Ask for an early end; done() still runs, with ERR_CANCELLED unless it was over. Harmless when not pending. */
 void ca_client_cancel(struct ca_client *ca, struct ca_request *r);
-bool ca_client_changed(struct ca_client *ca, const char *identity);
+/* last: of a fetch that is over; false for one that never began. */
+bool ca_client_changed(struct ca_client *ca, const struct ca_request *last);
 void ca_client_free(struct ca_client *ca); /* no request may be pending: CHECKed by the kinds */
 
 /* For the kinds: end r at the next step of the loop; r->why says more when e is not ERR_OK. */

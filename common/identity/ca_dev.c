@@ -25,13 +25,31 @@ enum {
 	SKEW_S = 120, /* the clocks of a lab's nodes may differ by this */
 };
 
-struct ca_dev {
-	struct ca_client client;
+/* What the file holds. */
+struct authority {
 	struct tls_key *key;
 	struct buf root_der;
 	struct x509_facts root; /* views into root_der */
-	struct buf root_pem;
+	uint8_t key_id[X509_KEY_ID_LEN];
+	struct buf roots_pem; /* the root, and whatever other ones the file has behind it */
 };
+
+struct ca_dev {
+	struct ca_client client;
+	char *path;
+	struct authority *authority;
+	struct file_mark mark; /* of the file when it was read */
+};
+
+static void authority_free(struct authority *a)
+{
+	if (a == NULL)
+		return;
+	tls_key_free(a->key);
+	buf_fini(&a->root_der);
+	buf_fini(&a->roots_pem);
+	free(a);
+}
 
 static void make_serial(uint8_t serial[SERIAL_LEN])
 {
@@ -42,7 +60,7 @@ static void make_serial(uint8_t serial[SERIAL_LEN])
 /* A new key and its self-signed certificate as PEM. */
 static enum err make_root(struct buf *out)
 {
-	uint8_t serial[SERIAL_LEN];
+	uint8_t serial[SERIAL_LEN], key_id[X509_KEY_ID_LEN];
 	struct x509_spec spec = {
 		.serial = span_of(serial, sizeof(serial)),
 		.not_before = clock_wall_s() - SKEW_S,
@@ -66,6 +84,9 @@ static enum err make_root(struct buf *out)
 	spec.issuer = buf_span(&name);
 	spec.subject = buf_span(&name);
 	spec.spki = buf_span(&spki);
+	if (e == ERR_OK)
+		e = x509_key_id(spec.spki, key_id);
+	spec.key_id = span_of(key_id, sizeof(key_id));
 	if (e == ERR_OK)
 		e = tls_key_issue(key, &spec, &der);
 	if (e == ERR_OK)
@@ -170,48 +191,72 @@ static enum err read_file(const char *path, struct buf *out, char *why, size_t w
 	return e;
 }
 
-static enum err parse_file(struct ca_dev *ca, struct span text)
+/* Every certificate of the file is a root to trust; the first is the key's own. */
+static enum err read_roots(struct authority *a, struct span text)
 {
-	enum err e = tls_key_parse(text, &ca->key);
+	struct pem_block block;
+	struct buf der;
+	enum err e;
+
+	for (;;) {
+		e = pem_next(&text, &block);
+		if (e == ERR_EOF)
+			break;
+		if (e != ERR_OK)
+			return e;
+		if (!span_eq_str(block.label, "CERTIFICATE"))
+			continue;
+		buf_init(&der, X509_DER_MAX);
+		e = pem_decode(&block, &der);
+		pem_put(&a->roots_pem, "CERTIFICATE", buf_span(&der));
+		if (e == ERR_OK && a->root_der.n == 0)
+			buf_put(&a->root_der, buf_span(&der));
+		buf_fini(&der);
+		if (e != ERR_OK)
+			return e;
+	}
+	return a->root_der.n == 0 ? ERR_PARSE : buf_status(&a->roots_pem);
+}
+
+static enum err parse_file(struct authority *a, struct span text)
+{
+	enum err e = tls_key_parse(text, &a->key);
 	struct buf spki;
 
-	while (e == ERR_OK) {
-		struct pem_block block;
-
-		e = pem_next(&text, &block);
-		if (e != ERR_OK || !span_eq_str(block.label, "CERTIFICATE"))
-			continue;
-		e = pem_decode(&block, &ca->root_der);
-		break;
-	}
 	if (e == ERR_OK)
-		e = x509_parse(buf_span(&ca->root_der), &ca->root);
+		e = read_roots(a, text);
+	if (e == ERR_OK)
+		e = x509_parse(buf_span(&a->root_der), &a->root);
 	if (e != ERR_OK)
 		return ERR_PARSE;
 	buf_init(&spki, X509_DER_MAX);
-	e = tls_key_put_spki(ca->key, &spki);
-	if (e == ERR_OK && (!span_eq(buf_span(&spki), ca->root.spki) || !ca->root.is_ca))
+	e = tls_key_put_spki(a->key, &spki);
+	if (e == ERR_OK && (!span_eq(buf_span(&spki), a->root.spki) || !a->root.is_ca))
 		e = ERR_PARSE;
 	buf_fini(&spki);
-	pem_put(&ca->root_pem, "CERTIFICATE", buf_span(&ca->root_der));
-	return e == ERR_OK ? buf_status(&ca->root_pem) : e;
+	return e == ERR_OK ? x509_key_id(a->root.spki, a->key_id) : e;
 }
 
-static enum err open_file(struct ca_dev *ca, const char *path, char *why, size_t why_len)
+/* Read the file, made when there is none and make is true. */
+static enum err open_file(const char *path, bool make, struct authority **ret, char *why,
+                          size_t why_len)
 {
+	struct authority *a = mem_new(sizeof(*a));
 	struct buf text;
 	enum err e;
 
+	buf_init(&a->root_der, X509_DER_MAX);
+	buf_init(&a->roots_pem, CA_ROOTS_MAX);
 	buf_init(&text, FILE_MAX + 1024);
 	e = read_file(path, &text, why, why_len);
-	if (e == ERR_EOF) {
+	if (e == ERR_EOF && make) {
 		e = create_file(path, why, why_len);
 		if (e == ERR_OK)
 			e = read_file(path, &text, why, why_len);
-		if (e == ERR_EOF)
-			e = ERR_SYSTEM;
 	}
-	if (e == ERR_OK && parse_file(ca, buf_span(&text)) != ERR_OK) {
+	if (e == ERR_EOF)
+		e = ERR_SYSTEM;
+	if (e == ERR_OK && parse_file(a, buf_span(&text)) != ERR_OK) {
 		(void)snprintf(why, why_len,
 		               "%s: not a development CA (a P-256 key and its own CA certificate); "
 		               "remove it to have a new one made",
@@ -219,6 +264,10 @@ static enum err open_file(struct ca_dev *ca, const char *path, char *why, size_t
 		e = ERR_CONFIG;
 	}
 	buf_wipe_fini(&text);
+	if (e == ERR_OK)
+		*ret = a;
+	else
+		authority_free(a);
 	return e;
 }
 
@@ -229,26 +278,30 @@ static int64_t backdate_s(uint64_t ttl_s)
 }
 
 /* What a CA does with a request. */
-static enum err sign(struct ca_dev *ca, struct span csr_pem, uint64_t ttl_s, struct buf *chain_pem)
+static enum err sign(struct authority *a, struct span csr_pem, uint64_t ttl_s,
+                     struct buf *chain_pem)
 {
 	uint8_t serial[SERIAL_LEN];
 	const int64_t now = clock_wall_s();
 	struct x509_spec spec = {
 		.serial = span_of(serial, sizeof(serial)),
-		.issuer = ca->root.subject,
+		.issuer = a->root.subject,
 		.not_before = now - backdate_s(ttl_s),
 		.not_after = now + (int64_t)ttl_s,
 		.ext_server = true,
 		.ext_client = true,
 		.uri_count = 1,
+		.issuer_key_id = span_of(a->key_id, sizeof(a->key_id)),
 	};
 	struct buf csr, name, der;
 	struct span identity;
 	enum err e;
 
 	make_serial(serial);
-	if (spec.not_after > ca->root.not_after)
-		spec.not_after = ca->root.not_after;
+	if (a->root.has_key_id)
+		spec.issuer_key_id = a->root.key_id;
+	if (spec.not_after > a->root.not_after)
+		spec.not_after = a->root.not_after;
 	buf_init(&csr, X509_DER_MAX);
 	buf_init(&name, X509_DER_MAX);
 	buf_init(&der, X509_DER_MAX);
@@ -259,7 +312,7 @@ static enum err sign(struct ca_dev *ca, struct span csr_pem, uint64_t ttl_s, str
 	spec.subject = buf_span(&name);
 	spec.uris = &identity;
 	if (e == ERR_OK)
-		e = tls_key_issue(ca->key, &spec, &der);
+		e = tls_key_issue(a->key, &spec, &der);
 	if (e == ERR_OK) {
 		pem_put(chain_pem, "CERTIFICATE", buf_span(&der));
 		e = buf_status(chain_pem);
@@ -270,6 +323,32 @@ static enum err sign(struct ca_dev *ca, struct span csr_pem, uint64_t ttl_s, str
 	return e;
 }
 
+/* A file that is gone has not changed: what was read serves on. */
+static bool has_changed(const struct ca_dev *ca, const struct file_mark *since)
+{
+	const struct file_mark now = file_mark_of(ca->path);
+
+	return now.ino != 0 && !file_mark_eq(&now, since);
+}
+
+/* The file changed, as in the rotation of a root: use what it holds now. What cannot be used is an error. */
+static enum err look_again(struct ca_dev *ca, char *why, size_t why_len)
+{
+	const struct file_mark now = file_mark_of(ca->path);
+	struct authority *fresh = NULL;
+	enum err e;
+
+	if (!has_changed(ca, &ca->mark))
+		return ERR_OK;
+	e = open_file(ca->path, false, &fresh, why, why_len);
+	if (e != ERR_OK)
+		return e;
+	authority_free(ca->authority);
+	ca->authority = fresh;
+	ca->mark = now;
+	return ERR_OK;
+}
+
 static void dev_fetch(struct ca_client *client, struct ca_request *r)
 {
 	struct ca_dev *ca = container_of(client, struct ca_dev, client);
@@ -277,18 +356,27 @@ static void dev_fetch(struct ca_client *client, struct ca_request *r)
 	enum err e;
 
 	buf_init(&csr, CA_CHAIN_MAX);
-	e = tls_csr_new(r->identity, &r->key_pem, &csr);
+	r->marks[0] = file_mark_of(ca->path);
+	r->marked = true;
+	e = look_again(ca, r->why, sizeof(r->why));
 	if (e == ERR_OK)
-		e = sign(ca, buf_span(&csr), r->ttl_s, &r->chain_pem);
+		e = tls_csr_new(r->identity, &r->key_pem, &csr);
+	if (e == ERR_OK)
+		e = sign(ca->authority, buf_span(&csr), r->ttl_s, &r->chain_pem);
 	if (e == ERR_OK) {
-		buf_put(&r->roots_pem, buf_span(&ca->root_pem));
+		buf_put(&r->roots_pem, buf_span(&ca->authority->roots_pem));
 		e = buf_status(&r->roots_pem);
 	}
 	buf_fini(&csr);
-	if (e != ERR_OK)
+	if (e != ERR_OK && r->why[0] == '\0')
 		(void)snprintf(r->why, sizeof(r->why), "the development CA cannot sign: %s",
 		               err_info(e)->words);
 	ca_request_finish(client, r, e == ERR_OK ? ERR_OK : ERR_CA);
+}
+
+static bool dev_changed(struct ca_client *client, const struct ca_request *last)
+{
+	return has_changed(container_of(client, struct ca_dev, client), &last->marks[0]);
 }
 
 static void dev_cancel(struct ca_client *client, struct ca_request *r)
@@ -301,9 +389,8 @@ static void dev_free(struct ca_client *client)
 {
 	struct ca_dev *ca = container_of(client, struct ca_dev, client);
 
-	tls_key_free(ca->key);
-	buf_fini(&ca->root_der);
-	buf_fini(&ca->root_pem);
+	authority_free(ca->authority);
+	free(ca->path);
 	free(ca);
 }
 
@@ -311,6 +398,7 @@ static const struct ca_client_ops dev_ops = {
 	.name = "dev",
 	.fetch = dev_fetch,
 	.cancel = dev_cancel,
+	.changed = dev_changed,
 	.free = dev_free,
 };
 
@@ -321,9 +409,9 @@ enum err ca_dev_new(struct loop *loop, const char *path, struct ca_client **ret_
 	enum err e;
 
 	ca->client = (struct ca_client){.ops = &dev_ops, .loop = loop};
-	buf_init(&ca->root_der, X509_DER_MAX);
-	buf_init(&ca->root_pem, CA_ROOTS_MAX);
-	e = open_file(ca, path, why, why_len);
+	ca->path = mem_str(span_str(path));
+	ca->mark = file_mark_of(path);
+	e = open_file(path, true, &ca->authority, why, why_len);
 	if (e != ERR_OK) {
 		dev_free(&ca->client);
 		return e;

@@ -15,6 +15,9 @@
  * Open the CA whose key and root certificate lie in the file at path; made with mode 0600 when there is none. Several
  * nodes may start at once: one makes the file, the others find it whole.
  *
+ * Further certificates behind its own are trusted, too, and a changed file is read again, so that the root can be
+ * rotated: the old with the new certificate behind it, then the new with the old one, then the new alone.
+ *
  * why: receives a sentence for people
  * Errs: ERR_CONFIG (the file is unsafe or malformed), ERR_SYSTEM, ERR_TLS, ERR_MEMORY
  */

@@ -16,6 +16,7 @@
 #include "common/base/clock.h"
 #include "common/identity/ca_dev.h"
 #include "common/identity/ca_files.h"
+#include "common/tls/pem_msg.h"
 #include "common/tls/tls_config.h"
 #include "common/tls/tls_session.h"
 #include "tests/sim/sim.h"
@@ -260,7 +261,7 @@ static void files_of_an_identity_are_read_and_changes_noticed(void **state)
 	struct ca_client *ca = NULL;
 	struct tls_config *cfg;
 	struct test_pki pki;
-	struct ca_request r;
+	struct ca_request r, last = {0};
 	char where[128], why[200];
 
 	(void)state;
@@ -271,16 +272,18 @@ static void files_of_an_identity_are_read_and_changes_noticed(void **state)
 	assert_int_equal(mkdir(where, 0700), 0);
 	put_files(&pki, where, BOB);
 	assert_int_equal(ca_files_new(loop, &opt, &ca, why, sizeof(why)), ERR_OK);
-	assert_false(ca_client_changed(ca, BOB));
-	cfg = dev_config(ca, BOB);
+	assert_false(ca_client_changed(ca, &last));
+	fetch(ca, &last, BOB);
+	cfg = config_of(&last);
 	assert_string_equal(tls_config_identity(cfg), BOB);
-	assert_false(ca_client_changed(ca, BOB));
+	tls_config_unref(cfg);
+	ca_request_fini(&last);
+	assert_false(ca_client_changed(ca, &last));
 	put_files(&pki, where, BOB);
-	assert_true(ca_client_changed(ca, BOB));
-	tls_config_unref(cfg);
-	cfg = dev_config(ca, BOB);
-	assert_false(ca_client_changed(ca, BOB));
-	tls_config_unref(cfg);
+	assert_true(ca_client_changed(ca, &last));
+	fetch(ca, &last, BOB);
+	assert_false(ca_client_changed(ca, &last));
+	ca_request_fini(&last);
 
 	fetch(ca, &r, ALICE);
 	assert_int_equal(r.err, ERR_IDENTITY);
@@ -288,6 +291,78 @@ static void files_of_an_identity_are_read_and_changes_noticed(void **state)
 	ca_request_fini(&r);
 	ca_client_free(ca);
 	test_pki_fini(&pki);
+}
+
+static void put_authority(struct test_pki *own, struct test_pki *also)
+{
+	struct buf text;
+
+	buf_init(&text, PEM_TEXT_MAX);
+	assert_int_equal(tls_key_put_pem(own->key, &text), ERR_OK);
+	buf_put(&text, buf_span(&own->pem));
+	if (also != NULL)
+		buf_put(&text, buf_span(&also->pem));
+	write_file(path, buf_span(&text));
+	assert_int_equal(chmod(path, 0600), 0);
+	buf_fini(&text);
+}
+
+static unsigned int roots_in(const struct tls_config *cfg)
+{
+	struct tls_cert_facts facts;
+	unsigned int n = 0;
+
+	while (tls_config_root_at(cfg, n, &facts))
+		n++;
+	return n;
+}
+
+/* Old, both, new: as the file changes every identity is asked for again; what is broken or gone changes nothing. */
+static void a_rotated_development_root_is_noticed_by_each_identity(void **state)
+{
+	struct ca_request bob, alice;
+	struct ca_client *ca = NULL;
+	struct test_pki old, new;
+	struct tls_config *cfg;
+	char why[200];
+
+	(void)state;
+	test_pki_init(&old, "insecure");
+	test_pki_init(&new, "insecure");
+	put_authority(&old, NULL);
+	assert_int_equal(ca_dev_new(loop, path, &ca, why, sizeof(why)), ERR_OK);
+	fetch(ca, &bob, BOB);
+	ca_request_fini(&bob);
+	fetch(ca, &alice, ALICE);
+	ca_request_fini(&alice);
+	assert_false(ca_client_changed(ca, &bob));
+
+	put_authority(&new, &old);
+	assert_true(ca_client_changed(ca, &bob));
+	fetch(ca, &bob, BOB);
+	cfg = config_of(&bob);
+	assert_int_equal(roots_in(cfg), 2);
+	tls_config_unref(cfg);
+	ca_request_fini(&bob);
+	assert_false(ca_client_changed(ca, &bob));
+	assert_true(ca_client_changed(ca, &alice)); /* whose own turn is still to come */
+
+	write_file(path, span_str("nonsense"));
+	assert_int_equal(chmod(path, 0600), 0);
+	fetch(ca, &bob, BOB);
+	assert_int_equal(bob.err, ERR_CA);
+	assert_non_null(strstr(bob.why, "not a development CA"));
+	ca_request_fini(&bob);
+	assert_int_equal(unlink(path), 0);
+	assert_false(ca_client_changed(ca, &bob));
+	fetch(ca, &bob, BOB); /* with what was read last */
+	cfg = config_of(&bob);
+	assert_int_equal(roots_in(cfg), 2);
+	tls_config_unref(cfg);
+	ca_request_fini(&bob);
+	ca_client_free(ca);
+	test_pki_fini(&old);
+	test_pki_fini(&new);
 }
 
 static void one_triple_serves_one_identity(void **state)
@@ -326,6 +401,7 @@ int main(void)
 		TEST(a_key_that_others_may_read_is_refused),
 		TEST(a_file_that_is_no_ca_is_refused_and_left_alone),
 		TEST(files_of_an_identity_are_read_and_changes_noticed),
+		TEST(a_rotated_development_root_is_noticed_by_each_identity),
 		TEST(one_triple_serves_one_identity),
 	};
 

@@ -93,6 +93,7 @@ static void fake_fetch(struct ca_client *client, struct ca_request *r)
 
 	ca->asked++;
 	ca->touched = false;
+	r->marked = true;
 	if (!ca->silent) {
 		fake_answer(ca, r);
 		return;
@@ -116,9 +117,9 @@ static void fake_cancel(struct ca_client *client, struct ca_request *r)
 	}
 }
 
-static bool fake_changed(struct ca_client *client, const char *identity)
+static bool fake_changed(struct ca_client *client, const struct ca_request *last)
 {
-	(void)identity;
+	(void)last;
 	return container_of(client, struct fake_ca, client)->touched;
 }
 
