@@ -206,6 +206,16 @@ const char *h2_conn_peer(const struct h2_conn *c)
 	return tls_session_peer(c->tls.session);
 }
 
+enum err h2_conn_recheck(const struct h2_conn *c)
+{
+	return h2_conn_ready(c) ? tls_session_recheck(c->tls.session) : ERR_OK;
+}
+
+bool h2_conn_untracked(const struct h2_conn *c)
+{
+	return h2_conn_ready(c) && tls_session_untracked(c->tls.session);
+}
+
 void h2_conn_kick(struct h2_conn *c)
 {
 	if (!c->ended)

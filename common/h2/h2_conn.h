@@ -64,6 +64,10 @@ void h2_conn_fini(struct h2_conn *c); /* after landed */
 
 bool h2_conn_ready(const struct h2_conn *c);
 const char *h2_conn_peer(const struct h2_conn *c); /* verified SPIFFE id; NULL before ready */
+/* Errs: ERR_TLS_REVOKED when the peer has been revoked since (tls_session_recheck); it is then to be ended. */
+MUST_CHECK enum err h2_conn_recheck(const struct h2_conn *c);
+/* Ready, but nothing could be kept to find its peer revoked later. */
+bool h2_conn_untracked(const struct h2_conn *c);
 /* Something was put into the session: emit at the end of this turn. */
 void h2_conn_kick(struct h2_conn *c);
 /* Orderly end now: GOAWAY(code) and what is queued leave, then close. */

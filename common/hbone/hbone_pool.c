@@ -254,6 +254,8 @@ static void on_ready(struct h2_conn *c)
 	t->state = TUNNEL_OPEN;
 	t->reported_open = true;
 	t->pool->owner->opened(t->pool, ERR_OK, loop_now_ms(t->pool->loop) - t->started_ms);
+	if (h2_conn_untracked(c) && t->pool->owner->untracked != NULL)
+		t->pool->owner->untracked(t->pool);
 	if (t->pool->stopping) {
 		h2_conn_close(c, err_info(ERR_OK)->h2_code);
 		return;
@@ -569,6 +571,23 @@ void hbone_pool_stop(struct hbone_pool *p)
 		}
 	}
 	loop_at_turn_end(p->loop, &p->hook);
+}
+
+unsigned int hbone_pool_recheck(struct hbone_pool *p)
+{
+	unsigned int dropped = 0;
+
+	list_for_each (it, &p->all) {
+		struct hbone_tunnel *t = list_entry(it, struct hbone_tunnel, link);
+
+		if (t->state != TUNNEL_OPEN || h2_conn_recheck(&t->conn.h2) == ERR_OK)
+			continue;
+		withdraw(t);
+		t->goaway = true; /* takes nothing more; its end is heard when the turn ends */
+		h2_conn_abort(&t->conn.h2, ERR_TLS_REVOKED);
+		dropped++;
+	}
+	return dropped;
 }
 
 void hbone_pool_fini(struct hbone_pool *p)

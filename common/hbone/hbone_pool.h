@@ -54,6 +54,8 @@ struct hbone_pool_owner {
 	void (*opened)(struct hbone_pool *p, enum err cause, uint64_t took_ms);
 	/* A tunnel that had opened ended. */
 	void (*closed)(struct hbone_pool *p, enum err cause);
+	/* A tunnel opened whose peer cannot be found revoked later, for want of memory. For counters; may be NULL. */
+	void (*untracked)(struct hbone_pool *p);
 	/* hbone_pool_stop is complete. Once. */
 	void (*stopped)(struct hbone_pool *p);
 };
@@ -87,6 +89,8 @@ void hbone_pool_init(struct hbone_pool *p, struct loop *loop, struct h2_events *
 /* End every tunnel (streams on it break) and report stopped(). */
 void hbone_pool_stop(struct hbone_pool *p);
 void hbone_pool_fini(struct hbone_pool *p); /* after stopped() */
+/* Drop every tunnel whose peer has been revoked; its streams break with ERR_TLS_REVOKED. Returns how many. */
+unsigned int hbone_pool_recheck(struct hbone_pool *p);
 unsigned int hbone_pool_tunnels(const struct hbone_pool *p);
 
 struct hbone_call_owner {

@@ -167,6 +167,16 @@ void hbone_server_drain(struct hbone_server *c)
 	timer_arm(c->conn.h2.tls.loop, &c->step, HBONE_SHUTDOWN_STEP_MS);
 }
 
+bool hbone_server_revoked(const struct hbone_server *c)
+{
+	return h2_conn_recheck(&c->conn.h2) != ERR_OK;
+}
+
+bool hbone_server_untracked(const struct hbone_server *c)
+{
+	return h2_conn_untracked(&c->conn.h2);
+}
+
 void hbone_server_close(struct hbone_server *c, enum err cause)
 {
 	while (!list_empty(&c->conn.carrier.streams)) {
@@ -180,5 +190,5 @@ void hbone_server_close(struct hbone_server *c, enum err cause)
 	if (c->conn.h2.session == NULL)
 		h2_conn_abort(&c->conn.h2, cause); /* there is no HTTP/2 yet to say it in */
 	else
-		h2_conn_close(&c->conn.h2, err_info(cause)->h2_code);
+		h2_conn_close(&c->conn.h2, err_info(ERR_OK)->h2_code); /* the peer broke no rule */
 }

@@ -63,7 +63,11 @@ void hbone_server_refuse_id(struct hbone_server *c, int32_t stream_id, enum err 
 
 /* Take no new streams, let those there are finish, then close. */
 void hbone_server_drain(struct hbone_server *c);
-/* Close now; streams break with cause on our side and are reset on the peer's. */
+/* Has the peer been revoked since? It is then to be closed. */
+bool hbone_server_revoked(const struct hbone_server *c);
+/* Ready, but nothing could be kept to find its peer revoked later. */
+bool hbone_server_untracked(const struct hbone_server *c);
+/* Close now, with GOAWAY NO_ERROR; streams break with cause on our side and are reset on the peer's. */
 void hbone_server_close(struct hbone_server *c, enum err cause);
 
 #endif

@@ -27,6 +27,9 @@ static void on_ready(struct hbone_server *s)
 	metrics_add_for(w->shard, METRIC_TLS_HANDSHAKES, METRIC_LABELS("server"), 1);
 	metrics_observe(w->shard, METRIC_TLS_HANDSHAKE_DURATION, METRIC_LABELS("server"),
 	                took_ms * 1000000);
+	if (hbone_server_untracked(s))
+		metrics_add_for(w->shard, METRIC_CRL_UNTRACKED_CONNECTIONS,
+		                METRIC_LABELS("destination"), 1);
 }
 
 static void on_request(struct hbone_server *s, int32_t stream_id, const struct hbone_request *req)
@@ -54,6 +57,9 @@ static void on_ended(struct hbone_server *s, enum err cause)
 
 		metrics_add_for(shard, METRIC_TLS_HANDSHAKE_FAILURES,
 		                METRIC_LABELS("server", err_info(told)->name), 1);
+		if (cause == ERR_TLS_REVOKED)
+			metrics_add_for(shard, METRIC_CRL_POLICY_REJECTIONS,
+			                METRIC_LABELS("destination"), 1);
 		account_refused(shard, ACCESS_INBOUND, &t->src, &t->dst, told, NULL);
 	}
 }
@@ -143,6 +149,13 @@ static void tunnel_cut(struct pod_conn *c, enum err cause)
 		hbone_server_close(&t->server, cause);
 }
 
+static bool tunnel_revoked(struct pod_conn *c)
+{
+	struct inbound_tunnel *t = of_pod_conn(c);
+
+	return t->verified && hbone_server_revoked(&t->server);
+}
+
 void inbound_tunnel_drain(struct pod_conn *c)
 {
 	struct inbound_tunnel *t = of_pod_conn(c);
@@ -161,6 +174,7 @@ enum err inbound_tunnel_start(struct pod_proxy *pod, int fd, const struct endpoi
 	if (t == NULL)
 		return ERR_MEMORY;
 	t->conn.cut = tunnel_cut;
+	t->conn.revoked = tunnel_revoked;
 	t->pod = pod;
 	t->fd = fd;
 	t->src = *src;

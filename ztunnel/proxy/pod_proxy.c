@@ -127,6 +127,9 @@ static void pool_opened(struct hbone_pool *pool, enum err cause, uint64_t took_m
 	} else {
 		metrics_add_for(w->shard, METRIC_TLS_HANDSHAKE_FAILURES,
 		                METRIC_LABELS("client", err_info(cause)->name), 1);
+		if (cause == ERR_TLS_REVOKED)
+			metrics_add_for(w->shard, METRIC_CRL_POLICY_REJECTIONS,
+			                METRIC_LABELS("source"), 1);
 	}
 }
 
@@ -138,6 +141,12 @@ static void pool_closed(struct hbone_pool *pool, enum err cause)
 	if (cause != ERR_OK)
 		metrics_add_for(w->shard, METRIC_H2_CONNECTION_ERRORS,
 		                METRIC_LABELS(err_info(cause)->name), 1);
+}
+
+static void pool_untracked(struct hbone_pool *pool)
+{
+	metrics_add_for(of_pool(pool)->worker->shard, METRIC_CRL_UNTRACKED_CONNECTIONS,
+	                METRIC_LABELS("source"), 1);
 }
 
 static void pool_stopped(struct hbone_pool *pool)
@@ -153,6 +162,7 @@ static const struct hbone_pool_owner pool_owner = {
 	.dial_cancel = pool_dial_cancel,
 	.opened = pool_opened,
 	.closed = pool_closed,
+	.untracked = pool_untracked,
 	.stopped = pool_stopped,
 };
 
@@ -291,6 +301,32 @@ void pod_proxy_cut(struct pod_proxy *p, enum err cause)
 
 		c->cut(c, cause);
 	}
+}
+
+/* reporter: as the metrics call our side. */
+static void recheck_list(struct pod_proxy *p, struct list *list, const char *reporter)
+{
+	list_for_each_safe (it, tmp, list) {
+		struct pod_conn *c = list_entry(it, struct pod_conn, link);
+
+		if (c->revoked == NULL || !c->revoked(c))
+			continue;
+		metrics_add_for(p->worker->shard, METRIC_CRL_POLICY_REJECTIONS,
+		                METRIC_LABELS(reporter), 1);
+		c->cut(c, ERR_TLS_REVOKED);
+	}
+}
+
+void pod_proxy_recheck(struct pod_proxy *p)
+{
+	unsigned int dropped = hbone_pool_recheck(&p->pool);
+
+	if (dropped > 0)
+		metrics_add_for(p->worker->shard, METRIC_CRL_POLICY_REJECTIONS,
+		                METRIC_LABELS("source"), dropped);
+	recheck_list(p, &p->conns, "source");
+	/* Cutting a tunnel may end connections, not tunnels. */
+	recheck_list(p, &p->tunnels, "destination");
 }
 
 void pod_proxy_add(struct pod_proxy *p, struct list *list, struct pod_conn *c)

@@ -28,6 +28,8 @@ struct pod_listener {
 struct pod_conn {
 	struct list link;
 	void (*cut)(struct pod_conn *c, enum err cause); /* end it now */
+	/* Has a TLS peer of its own been revoked since? NULL: it has none (a stream's is its tunnel's). */
+	bool (*revoked)(struct pod_conn *c);
 };
 
 struct pod_proxy {
@@ -51,6 +53,9 @@ struct pod_proxy *pod_proxy_start(struct proxy_worker *w, struct pod *pod);
 void pod_proxy_drain(struct pod_proxy *p);
 /* End every connection with cause. */
 void pod_proxy_cut(struct pod_proxy *p, enum err cause);
+
+/* Revocation lists changed: end every tunnel whose peer is revoked now. */
+void pod_proxy_recheck(struct pod_proxy *p);
 
 /* A connection of the pod began and ended; list is &p->conns or &p->tunnels. */
 void pod_proxy_add(struct pod_proxy *p, struct list *list, struct pod_conn *c);
