@@ -14,8 +14,6 @@
 #include "common/base/log.h"
 #include "common/daemon/build_info.h"
 #include "common/daemon/process.h"
-#include "common/identity/ca_dev.h"
-#include "common/identity/ca_files.h"
 #include "ztunnel/app_private.h"
 
 enum {
@@ -59,17 +57,6 @@ static void on_pod_down(void *arg, struct pod *pod)
 	       LOG_S("name", pod->name), LOG_S("namespace", pod->namespace));
 }
 
-static void on_pod_cut(void *arg, struct pod *pod)
-{
-	struct app *app = arg;
-
-	log_at(LOG_SCOPE_INPOD, LOG_WARN, "closing what a pod that left still had open",
-	       LOG_S("uid", pod->uid), LOG_S("name", pod->name),
-	       LOG_S("namespace", pod->namespace));
-	for (unsigned int i = 0; i < app->worker_count; i++)
-		proxy_worker_pod_cut(app->workers[i], pod, ERR_DRAINED);
-}
-
 /* The workloads of the state that ask to be captured on this node. */
 static size_t wanted_pods(const struct app *app, struct pod_wanted *out)
 {
@@ -91,8 +78,6 @@ static size_t wanted_pods(const struct app *app, struct pod_wanted *out)
 			.service_account = w->service_account,
 			.trust_domain = w->trust_domain,
 			.netns = w->netns,
-			.flags = w->dns_capture ? 0 : STEWARD_POD_NO_DNS,
-			.virts = w->virtual_interfaces,
 		};
 	}
 	return n;
@@ -119,28 +104,9 @@ static void on_state_changed(struct local_state *s, struct mesh *mesh)
 	app->mesh = mesh_ref(mesh);
 	for (unsigned int i = 0; i < app->worker_count; i++)
 		proxy_worker_mesh(app->workers[i], mesh);
+	app_identity_mesh(app);
 	if (app->drain.state == DRAIN_RUNNING)
 		apply_pods(app);
-}
-
-/* --- certificates ----------------------------------------------------------------------------- */
-
-static enum err start_identity(struct app *app, char *why)
-{
-	const struct settings *s = app->settings;
-	struct cert_table_options opt = {.ttl_s = s->secret_ttl_ms / 1000};
-	struct ca_files_options files = {.dir = s->cert_dir};
-	enum err e;
-
-	if (s->ca == SETTING_CA_FILES)
-		e = ca_files_new(app->loop, &files, &app->ca, why, STEWARD_WHY_MAX);
-	else
-		e = ca_dev_new(app->loop, s->ca_dev_key, &app->ca, why, STEWARD_WHY_MAX);
-	if (e != ERR_OK)
-		return e;
-	app->certs_cell = snapshot_cell_new();
-	app->certs = cert_table_new(app->loop, app->ca, app->certs_cell, &opt);
-	return app->certs == NULL ? ERR_MEMORY : ERR_OK;
 }
 
 /* --- the data plane ---------------------------------------------------------------------------- */
@@ -231,10 +197,7 @@ static enum err start_workers(struct app *app)
 static enum err start_pods(struct app *app)
 {
 	struct pods_static_options opt = {
-		.events = {.pod_up = on_pod_up,
-	                   .pod_down = on_pod_down,
-	                   .pod_cut = on_pod_cut,
-	                   .arg = app},
+		.events = {.pod_up = on_pod_up, .pod_down = on_pod_down, .arg = app},
 		.drain_ms = (uint32_t)app->settings->drain_grace_ms,
 	};
 	enum err e = pods_static_new(app->steward, app->loop, &opt, &app->pods);
@@ -321,6 +284,7 @@ static void on_tick(struct timer *t)
 	metrics_set(app->shard, METRIC_PODS_PENDING, (int64_t)pending);
 	metrics_set(app->shard, METRIC_PODS_ACTIVE, (int64_t)pods_static_table(app->pods)->count);
 	watch_certificates(app);
+	watch_revocation(app);
 	watch_counts(app);
 	app_pages_late(app);
 	step_drain(app);
@@ -404,7 +368,7 @@ static enum err start_all(struct app *app, const char **ret_what, char why[STEWA
 	}
 	if (e == ERR_OK) {
 		*ret_what = "certificates";
-		e = start_identity(app, why);
+		e = app_identity_start(app, why);
 	}
 	if (e == ERR_OK) {
 		/* Before anything is captured: a second instance ends here, where the first one's ports are. */
@@ -472,13 +436,7 @@ static void free_parts(struct app *app)
 		turn_until(app, steward_done);
 		steward_free(app->steward);
 	}
-	if (app->certs != NULL)
-		cert_table_free(app->certs);
-	snapshot_unref(app->certs_seen);
-	if (app->certs_cell != NULL)
-		snapshot_cell_free(app->certs_cell);
-	if (app->ca != NULL)
-		ca_client_free(app->ca);
+	app_identity_free(app);
 	mesh_unref(app->mesh);
 	if (app->admin != NULL)
 		admin_free(app->admin);

@@ -13,12 +13,15 @@
 #include "common/daemon/signals.h"
 #include "common/daemon/worker_count.h"
 #include "common/identity/cert_table.h"
+#include "common/identity/crl_file.h"
 #include "common/telemetry/metrics.h"
 #include "common/telemetry/process_metrics.h"
 #include "ztunnel/local_state.h"
 #include "ztunnel/pods/pods_static.h"
 #include "ztunnel/proxy/proxy_worker.h"
 #include "ztunnel/steward/steward.h"
+
+enum { TRUST_DOMAIN_ALIASES_MAX = 64 }; /* a mesh that was renamed has one or two */
 
 /* In the order they are built; torn down in reverse. */
 struct app {
@@ -32,12 +35,20 @@ struct app {
 	struct process_metrics process;
 	struct ready ready;
 	struct local_state state;
-	struct mesh *mesh; /* the good one in force */
+	struct mesh *mesh;     /* the good one in force */
+	struct tls_policy tls; /* of every handshake */
+	char *alias_text;      /* what tls.aliases points into */
+	const char *aliases[TRUST_DOMAIN_ALIASES_MAX];
+	struct revocation *revocation; /* NULL without CRL_PATH, as is crl */
+	struct crl_file *crl;
+	uint64_t crl_mismatches; /* as logged last */
 	struct ca_client *ca;
 	struct snapshot_cell *certs_cell;
 	struct cert_table *certs;
 	struct snapshot *certs_seen; /* the set that was logged last */
 	uint64_t certs_generation;
+	char **prefetched; /* identities wanted for the workloads of this node (contract 4.6) */
+	size_t prefetched_count;
 	struct steward *steward;
 	struct proxy_options proxy;
 	struct proxy_worker *workers[WORKERS_MAX];
@@ -67,6 +78,12 @@ void app_pages_late(struct app *app);
 /* app_watch.c: what a tick looks at. */
 void watch_certificates(struct app *app);
 void watch_counts(struct app *app);
+
+/* app_identity.c: certificates and revocation. Errs: ERR_CONFIG, ERR_TLS, ... with the why */
+MUST_CHECK enum err app_identity_start(struct app *app, char why[STEWARD_WHY_MAX]);
+void app_identity_mesh(struct app *app); /* app->mesh is another one */
+void watch_revocation(struct app *app);  /* say and count what changed */
+void app_identity_free(struct app *app); /* after the workers; the table was stopped and is idle */
 
 /* dump.c: the members of /config_dump that are ztunnel's. */
 void dump_register(struct app *app);

@@ -76,8 +76,22 @@ class Authority:
     def pem(self):
         return self.cert.public_bytes(serialization.Encoding.PEM)
 
-    def leaf(self, uris, dns=(), not_before=None, not_after=None, usages=None):
-        """Returns (key PEM, certificate PEM) with one subjectAltName entry per uri."""
+    def crl(self, serials, signer=None):
+        """A revocation list in PEM; signer: another authority, which forges it."""
+        builder = (x509.CertificateRevocationListBuilder().issuer_name(self.cert.subject)
+                   .last_update(_now() - ONE_DAY).next_update(_now() + ONE_DAY))
+        for serial in serials:
+            builder = builder.add_revoked_certificate(
+                x509.RevokedCertificateBuilder().serial_number(serial)
+                .revocation_date(_now() - ONE_DAY).build())
+        return builder.sign((signer or self).key, hashes.SHA256()).public_bytes(
+            serialization.Encoding.PEM)
+
+    def leaf(self, uris, dns=(), not_before=None, not_after=None, usages=None, key_id=False):
+        """Returns (key PEM, certificate PEM) with one subjectAltName entry per uri.
+
+        key_id: say which key of the authority's name it was
+        """
         key = ec.generate_private_key(ec.SECP256R1())
         not_before = not_before or _now() - datetime.timedelta(minutes=5)
         not_after = not_after or _now() + ONE_DAY
@@ -95,16 +109,25 @@ class Authority:
                    .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
                    .add_extension(usage, critical=True)
                    .add_extension(x509.ExtendedKeyUsage(usages), critical=False))
+        if key_id:
+            builder = builder.add_extension(
+                x509.AuthorityKeyIdentifier.from_issuer_public_key(self.cert.public_key()),
+                critical=False)
         if names:
             builder = builder.add_extension(x509.SubjectAlternativeName(names), critical=True)
         cert = builder.sign(self.key, hashes.SHA256())
         return _pem_key(key), cert.public_bytes(serialization.Encoding.PEM)
 
-    def write(self, path):
-        """The file every node of the lab is given: root key and root certificate."""
+    def write(self, path, *also):
+        """The file every node of the lab is given: root key, root certificate, further roots."""
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
         with os.fdopen(descriptor, "wb") as f:
-            f.write(_pem_key(self.key) + self.pem())
+            f.write(_pem_key(self.key) + self.pem() + b"".join(a.pem() for a in also))
+
+
+def serial_of(pair):
+    """The serial number of a (key PEM, certificate PEM)."""
+    return x509.load_pem_x509_certificate(pair[1]).serial_number
 
 
 def write_leaf(directory, stem, pair):

@@ -67,8 +67,6 @@ static const char whole_file[] =
 	"  services:\n"
 	"    \"default/web.default.svc.cluster.local\": {80: 8080}\n"
 	"  netns: pod-a\n"
-	"  virtualInterfaces: br0, br1\n"
-	"  dnsCapture: false\n"
 	"services:\n"
 	"- name: web\n"
 	"  namespace: default\n"
@@ -133,8 +131,6 @@ static void every_key_of_the_contract_is_read(void **state)
 	assert_ptr_equal(w->policies[0], p);
 	assert_ptr_equal(w->memberships[0].service, s);
 	assert_string_equal(w->netns, "pod-a");
-	assert_string_equal(w->virtual_interfaces, "br0, br1");
-	assert_false(w->dns_capture);
 	assert_int_equal(s->ports.n, 2);
 	assert_int_equal(s->ports.v[0].service_port, 79);
 	assert_int_equal(port_map_find(&s->ports, 80)->target_port, 8080);
@@ -147,8 +143,8 @@ static void every_key_of_the_contract_is_read(void **state)
 	assert_int_equal(s->ip_families, FAMILIES_DUAL);
 	assert_true(s->canonical);
 	assert_int_equal(s->identity_count, 1);
-	assert_int_equal(p->pos.line, 50);
-	assert_int_equal(p->rules[0].pos.line, 56);
+	assert_int_equal(p->pos.line, 48);
+	assert_int_equal(p->rules[0].pos.line, 54);
 	assert_int_equal(x->principals.n, 3);
 	assert_int_equal(x->principals.v[1].kind, MATCH_PREFIX);
 	assert_int_equal(x->principals.v[2].kind, MATCH_PRESENCE);
