@@ -163,6 +163,7 @@ static enum err start_steward(struct app *app, char *why)
 		.pin_root = s->bpf_root,
 		.cgroup_root = s->cgroup_root,
 		.workers = s->workers,
+		.without_ipv6 = !s->ipv6_enabled,
 		.keepalive =
 			{
 				.enabled = s->keepalive_enabled,
@@ -286,6 +287,7 @@ static void on_tick(struct timer *t)
 	watch_certificates(app);
 	watch_revocation(app);
 	watch_counts(app);
+	watch_workers(app);
 	app_pages_late(app);
 	step_drain(app);
 	timer_arm(app->loop, t, TICK_MS);
@@ -457,7 +459,7 @@ int app_run(const struct settings *settings, const struct args *args)
 	CHECK(app != NULL);
 	app->settings = settings;
 	app->args = args;
-	ready_init(&app->ready);
+	ready_init(&app->ready, settings->stall_timeout_ms);
 	ready_expect(&app->ready, READY_WORKLOAD_PROXY_MANAGER);
 	drain_init(&app->drain);
 	e = start_all(app, &what, why);

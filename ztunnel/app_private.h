@@ -61,6 +61,7 @@ struct app {
 	struct timer tick; /* readiness, pod counts, the drain's progress */
 	bool pages_wait;   /* for a predecessor's ports */
 	unsigned int servers_left;
+	bool stalled;          /* at the last tick: a worker */
 	uint64_t refused_seen; /* of the steward's counts, at the last tick */
 	uint64_t applied_ns;   /* when the list of pods was last handed on */
 };
@@ -78,6 +79,7 @@ void app_pages_late(struct app *app);
 /* app_watch.c: what a tick looks at. */
 void watch_certificates(struct app *app);
 void watch_counts(struct app *app);
+void watch_workers(struct app *app);
 
 /* app_identity.c: certificates and revocation. Errs: ERR_CONFIG, ERR_TLS, ... with the why */
 MUST_CHECK enum err app_identity_start(struct app *app, char why[STEWARD_WHY_MAX]);

@@ -92,3 +92,23 @@ void watch_counts(struct app *app)
 		reclaim(app);
 	app->refused_seen = c.refused;
 }
+
+void watch_workers(struct app *app)
+{
+	uint64_t now_ms = clock_mono_ms();
+	unsigned int first = ready_stalled(&app->ready, 0, now_ms);
+	int64_t n = 0;
+
+	for (unsigned int i = first; i < READY_WORKERS_MAX;
+	     i = ready_stalled(&app->ready, i + 1, now_ms))
+		n++;
+	metrics_set(app->shard, METRIC_WORKERS_STALLED, n);
+	if ((n > 0) == app->stalled)
+		return;
+	app->stalled = n > 0;
+	if (n > 0)
+		log_at(LOG_SCOPE_APP, LOG_ERROR, "a worker does not turn: not ready",
+		       LOG_N("worker", first), LOG_N("stalled", n));
+	else
+		log_at(LOG_SCOPE_APP, LOG_INFO, "all workers turn again");
+}

@@ -8,6 +8,7 @@
 
 #include "common/admin/logging_page.h"
 #include "common/base/check.h"
+#include "common/base/clock.h"
 #include "common/base/log.h"
 #include "common/base/mem.h"
 #include "common/codec/gzip_codec.h"
@@ -204,7 +205,7 @@ void ready_handle(void *arg, const struct h1_request *req, struct http1_response
 	else if (req->method != H1_GET)
 		answer_method(res, "GET", "use GET\n");
 	else
-		res->status = ready_text(r, &res->body);
+		res->status = ready_text(r, clock_mono_ms(), &res->body);
 }
 
 /* ---- listening ---- */

@@ -6,6 +6,7 @@
 
 #include "common/admin/admin_server.h"
 #include "common/base/check.h"
+#include "common/base/clock.h"
 #include "common/base/log.h"
 #include "ztunnel/proxy/pod_proxy.h"
 
@@ -198,6 +199,7 @@ static void on_tidy(struct timer *t)
 	struct proxy_worker *w = container_of(t, struct proxy_worker, tidy);
 	struct iobuf_pool *pool = loop_iobufs(w->loop);
 
+	ready_beat(w->options->ready, w->index, clock_mono_ms());
 	iobuf_pool_trim(pool);
 	metrics_set(w->shard, METRIC_IOBUF_BYTES, (int64_t)iobuf_pool_bytes(pool));
 	metrics_set(w->shard, METRIC_IOBUF_BYTES_IN_USE, (int64_t)iobuf_pool_bytes_in_use(pool));
@@ -211,7 +213,7 @@ static enum err init_worker(struct worker *thread, void *arg)
 	w->loop = worker_loop(thread);
 	metrics_add_for(w->shard, METRIC_WORKERS, METRIC_LABELS(loop_backend(w->loop)), 1);
 	timer_init(&w->tidy, on_tidy);
-	timer_arm(w->loop, &w->tidy, PROXY_TIDY_MS);
+	timer_arm(w->loop, &w->tidy, 0);
 	return ready_server_start(w->loop, &w->options->ready_at, w->options->ready,
 	                          &w->ready_server);
 }

@@ -71,7 +71,8 @@ struct proxy_worker {
 	struct live_table live;
 	struct op judging; /* pending while some of them wait to be judged again */
 	struct account_cache account_cache;
-	struct timer tidy; /* every PROXY_TIDY_MS: spare buffers go back, gauges are set */
+	struct timer
+		tidy; /* every PROXY_TIDY_MS: says that it turns, spare buffers go back, gauges are set */
 	bool draining;
 	_Atomic uint64_t open; /* connections and tunnels: what a drain waits for */
 };

@@ -207,7 +207,7 @@ static void readiness_names_what_is_pending_in_order(void **state)
 	struct ready r;
 
 	(void)state;
-	ready_init(&r);
+	ready_init(&r, 1000);
 	ready_expect(&r, READY_WORKLOAD_PROXY_MANAGER);
 	ready_expect(&r, READY_STATE_MANAGER);
 	ready_expect(&r, READY_PROXY);
@@ -230,6 +230,37 @@ static void readiness_names_what_is_pending_in_order(void **state)
 	assert_int_equal(res.status, 404);
 }
 
+static void a_worker_that_stops_beating_is_named_until_it_beats_again(void **state)
+{
+	struct ready r;
+	struct buf out;
+
+	(void)state;
+	ready_init(&r, 1000);
+	buf_init(&out, 256);
+	ready_beat(&r, 1, 5000);
+	ready_beat(&r, 3, 5001);
+	assert_int_equal(ready_stalled(&r, 0, 6000), READY_WORKERS_MAX); /* at the limit */
+	assert_int_equal(ready_text(&r, 6000, &out), 200);
+	assert_int_equal(ready_stalled(&r, 0, 6001), 1); /* one past it */
+	assert_int_equal(ready_stalled(&r, 2, 6001), READY_WORKERS_MAX);
+	buf_clear(&out);
+	assert_int_equal(ready_text(&r, 6002, &out), 500);
+	buf_put_u8(&out, 0);
+	assert_string_equal((char *)out.p, "not ready, stalled: worker 1, worker 3\n");
+	ready_expect(&r, READY_PROXY);
+	ready_beat(&r, 3, 6002);
+	buf_clear(&out);
+	assert_int_equal(ready_text(&r, 6003, &out), 500);
+	buf_put_u8(&out, 0);
+	assert_string_equal((char *)out.p, "not ready, pending: proxy; stalled: worker 1\n");
+	ready_done(&r, READY_PROXY);
+	ready_beat(&r, 1, 6003);
+	buf_clear(&out);
+	assert_int_equal(ready_text(&r, 6004, &out), 200);
+	buf_fini(&out);
+}
+
 static int end(void **state)
 {
 	(void)state;
@@ -247,6 +278,7 @@ int main(void)
 		cmocka_unit_test(bad_levels_change_nothing),
 		cmocka_unit_test(metrics_answer_in_the_type_and_coding_asked_for),
 		cmocka_unit_test(readiness_names_what_is_pending_in_order),
+		cmocka_unit_test(a_worker_that_stops_beating_is_named_until_it_beats_again),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, end);
