@@ -104,8 +104,8 @@ def mesh(request):
 def calm(mesh):
     """For tests that change the mesh: puts pods, services and policies back afterwards."""
     lab = mesh.lab
-    pods = [(p, p.enrolled, p.in_mesh, p.healthy, list(p.policies), dict(p.services))
-            for p in lab.pods]
+    pods = [(p, p.enrolled, p.in_mesh, p.healthy, list(p.policies), dict(p.services),
+             dict(p.more)) for p in lab.pods]
     services, policies = list(lab.services), list(lab.policies)
     yield mesh
     lab.services, lab.policies = services, policies
@@ -113,7 +113,8 @@ def calm(mesh):
     for pod in lab.pods:
         if pod not in known:
             pod.in_mesh = pod.enrolled = False
-    for pod, pod.enrolled, pod.in_mesh, pod.healthy, pod.policies, pod.services in pods:
+    for (pod, pod.enrolled, pod.in_mesh, pod.healthy, pod.policies, pod.services,
+         pod.more) in pods:
         pass
     for node in (mesh.a, mesh.b):
         if not node.ztunnel.running():

@@ -137,6 +137,7 @@ class Pod(Place):
         self.healthy = True
         self.services = {}
         self.policies = []
+        self.more = {}  # further keys of its entry in the state, as the file spells them
         number = node.next_pod()
         self.ip4 = f"10.{node.number}.0.{number}"
         self.ip6 = f"fd00:{node.number}::{number:x}"

@@ -35,6 +35,7 @@ def workload(pod, node):
         entry["authorizationPolicies"] = list(pod.policies)
     if pod.enrolled and pod.node is node:
         entry["netns"] = pod.netns_path
+    entry.update(pod.more)
     return entry
 
 
@@ -84,6 +85,12 @@ def _plain(value):
     return value
 
 
+def _facts(entry):
+    """What tests change about a workload beside its health."""
+    return {key: _plain(entry[key]) for key in
+            ("authorizationPolicies", "applicationTunnel", "node") if entry.get(key)}
+
+
 def difference(dump, lab):
     """What a ztunnel's config_dump does not (yet) show of the lab's state; "" if nothing."""
     want = {pod.uid: "HBONE" if pod.enrolled else "TCP" for pod in lab.pods if pod.in_mesh}
@@ -94,6 +101,10 @@ def difference(dump, lab):
     seen = {w.get("uid"): w["status"] == "Healthy" for w in dump["workloads"]}
     if health != seen:
         return f"workload status: {seen} in place of {health}"
+    want = {pod.uid: _facts(workload(pod, pod.node)) for pod in lab.pods if pod.in_mesh}
+    have = {w.get("uid"): _facts(w) for w in dump["workloads"]}
+    if want != have:
+        return f"workload facts: {have} in place of {want}"
     want = sorted(s["hostname"] for s in lab.services)
     have = sorted(s["hostname"] for s in dump["services"])
     if want != have:

@@ -161,6 +161,20 @@ class Ztunnel:
         if self.process.poll() is None:
             self.kill()
 
+    @contextlib.contextmanager
+    def restarted(self, **env):
+        """Runs with more in its environment for a while; connections do not survive it."""
+        before = dict(self.extra_env)
+        self.end()
+        self.extra_env.update(env)
+        try:
+            self.start()
+            yield self
+        finally:
+            self.end()
+            self.extra_env = before
+            self.start()
+
     def reload(self):
         if self.running():
             self.process.send_signal(signal.SIGHUP)
