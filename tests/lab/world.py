@@ -67,9 +67,17 @@ def state(lab, node):
     }
 
 
+class _WrittenOut(yaml.SafeDumper):
+    """What stands twice in a state is written twice: the reader takes no aliases."""
+
+    def ignore_aliases(self, data):
+        return True
+
+
 def write(path, content):
     """Replaces the file in one step, so that no reader ever meets half of it."""
-    text = content if isinstance(content, str) else yaml.safe_dump(content, sort_keys=False)
+    text = content if isinstance(content, str) else yaml.dump(content, Dumper=_WrittenOut,
+                                                                    sort_keys=False)
     fresh = path + ".new"
     with open(fresh, "w", encoding="utf-8") as f:
         f.write(text)
