@@ -38,7 +38,8 @@ enum {
 		100, /* answers to PING and SETTINGS that may wait for a peer that does not read */
 	H2_SETTINGS_MAX = 32, /* entries of one SETTINGS frame */
 	H2_CONTINUATIONS_MAX = 8,
-	H2_EXTENSION_FIRST = 10, /* types of frames beyond RFC 9113's: ignored, but not for nothing */
+	H2_EXTENSION_FIRST =
+		10, /* types of frames beyond RFC 9113's: ignored, but not for nothing */
 	H2_PEER_STREAMS_FIRST = 100, /* assumed until the peer's SETTINGS, contract 6.4 */
 };
 

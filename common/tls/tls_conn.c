@@ -136,11 +136,22 @@ static void queue_from_session(struct tls_conn *c,
 
 /* --- receiving ---------------------------------------------------------------------------- */
 
+static void drop_rx(struct tls_conn *c)
+{
+	if (c->rx != NULL)
+		iobuf_unref(c->rx);
+	c->rx = NULL;
+	c->rx_start = 0;
+	c->rx_end = 0;
+}
+
 static void arm_recv(struct tls_conn *c)
 {
 	if (c->recv.pending || c->state >= TLS_CONN_ENDING || c->peer_closed ||
 	    timer_armed(&c->again))
 		return;
+	if (c->state == TLS_CONN_CLOSING)
+		drop_rx(c); /* nobody reads it any more, and it may be full */
 	if (c->rx == NULL) {
 		loop_recv_small(c->loop, &c->recv, c->fd, on_received);
 		return;
@@ -216,15 +227,6 @@ static void on_again(struct timer *t)
 	if (c->state == TLS_CONN_OPEN && c->rx != NULL && !make_room(c))
 		wait_for_buffer(c);
 	tls_conn_run(c);
-}
-
-static void drop_rx(struct tls_conn *c)
-{
-	if (c->rx != NULL)
-		iobuf_unref(c->rx);
-	c->rx = NULL;
-	c->rx_start = 0;
-	c->rx_end = 0;
 }
 
 /* Open every whole record that has arrived. */

@@ -24,7 +24,8 @@ enum {
 	TLS_CONN_IOV = 64,                /* records in one send; 16 would do, 64 costs nothing */
 	TLS_CONN_QUEUE_MAX = 1024 * 1024, /* octets sealed and unsent; more only adds latency */
 	TLS_CONN_QUEUE_LOW = 256 * 1024,  /* below this the owner is asked for more */
-	TLS_CONN_COOL_MS = 1000,  /* with less than a small buffer's worth in this, a hot one cools */
+	TLS_CONN_COOL_MS =
+		1000, /* with less than a small buffer's worth in this, a hot one cools */
 	TLS_CONN_CLOSE_MS = 2000, /* how long a close waits for what is queued, and for the peer */
 	TLS_CONN_RETRY_MS = 10,   /* until a receive without a buffer is tried again */
 	TLS_CONN_RETRY_MAX = 200, /* in a row; then there is too much load, not a peak */
@@ -76,7 +77,8 @@ struct tls_conn {
 	struct op_msg send;
 	struct iobuf *rx; /* arrived and not yet opened: [rx_start, rx_end) of it */
 	uint32_t rx_start, rx_end;
-	uint32_t lately; /* octets since the cooling timer looked, or a small buffer's worth and more */
+	uint32_t
+		lately; /* octets since the cooling timer looked, or a small buffer's worth and more */
 	struct iobuf_queue tx; /* sealed records */
 	struct buf hs_in;      /* handshake input not yet consumed */
 	struct timer timer;    /* handshake deadline, then cooling, then close deadline */
