@@ -232,11 +232,15 @@ static const char closed_world[] = "policies:\n"
 				   "- {name: nobody, namespace: a, scope: Namespace, action: Deny, "
 				   "rules: [[[{notDestinationPorts: [1]}]]]}\n";
 
-static struct mesh *make_mesh(bool deny)
+static struct mesh *make_mesh(bool deny, bool stranger)
 {
 	char text[sizeof(world) + sizeof(closed_world)];
+	char *name;
 
 	(void)snprintf(text, sizeof(text), "%s%s", world, deny ? closed_world : "policies: []\n");
+	name = strstr(text, "name: server,");
+	if (stranger)
+		memcpy(name, "name: nobody,", strlen("name: nobody,"));
 	return mesh_of(text);
 }
 
@@ -346,7 +350,7 @@ void plab_init(const struct plab_options *opt)
 	plab.loop = sim_new(&opt->sim);
 	plab.metrics = metrics_new(0);
 	plab.certs = make_certs();
-	plab.mesh = make_mesh(opt->deny);
+	plab.mesh = make_mesh(opt->deny, opt->stranger);
 	for (unsigned int i = 0; i < PLAB_PATHS_MAX; i++)
 		plab.listener[i] = -1;
 	start_node(0);
@@ -356,7 +360,7 @@ void plab_init(const struct plab_options *opt)
 
 void plab_new_mesh(bool deny)
 {
-	struct mesh *fresh = make_mesh(deny);
+	struct mesh *fresh = make_mesh(deny, false);
 
 	for (unsigned int i = 0; i < 2; i++)
 		proxy_worker_use_mesh(&plab.node[i].worker, mesh_ref(fresh));

@@ -76,6 +76,7 @@ struct plab_options {
 	unsigned int no_socket_of_1000; /* sockets the steward has none left for */
 	unsigned int gone_of_1000;      /* connections that are gone before they are looked at */
 	bool deny;                      /* policy lets nobody in */
+	bool stranger;                  /* the server's pod is no workload that the mesh knows */
 	bool black_hole;                /* nothing answers at port 15008 */
 };
 
