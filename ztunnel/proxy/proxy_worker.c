@@ -39,8 +39,13 @@ static void post(struct errand *e, letter_fn *fn)
 static void on_judge(struct op *op)
 {
 	struct proxy_worker *w = container_of(op, struct proxy_worker, judging);
+	uint64_t until_ns = loop_now_ns(w->loop) + PROXY_JUDGE_NS;
+	bool more;
 
-	if (live_judge_some(&w->live))
+	do
+		more = live_judge_some(&w->live);
+	while (more && loop_now_ns(w->loop) < until_ns);
+	if (more)
 		loop_post(w->loop, &w->judging, 0, on_judge);
 }
 

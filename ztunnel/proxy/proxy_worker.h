@@ -29,6 +29,8 @@ enum {
 	PROXY_OWN_PORTS = 3,
 	PROXY_LOCAL_WAIT_MS =
 		5000, /* how long a connection waits for its own workload or certificate (7.2) */
+	/* A turn gives to judging live connections again, however dear policies are: less than a full read costs. */
+	PROXY_JUDGE_NS = 250 * 1000,
 	PROXY_TIDY_MS = 1000,
 	PROXY_LOCAL_LOOK_MS = 50, /* and how often it looks */
 };
