@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "common/base/check.h"
+#include "common/base/mem.h"
 #include "common/mesh/mesh_arena.h"
 #include "common/mesh/mesh_table.h"
 
@@ -22,9 +23,8 @@ static void mesh_destroy(struct snapshot *s)
 
 struct mesh *mesh_new(const char *source)
 {
-	struct mesh *m = calloc(1, sizeof(*m));
+	struct mesh *m = mem_new(sizeof(*m));
 
-	CHECK(m);
 	snapshot_init(&m->snapshot, mesh_destroy);
 	m->arena = mesh_arena_new();
 	m->source = mesh_intern(m, span_str(source));
@@ -107,9 +107,13 @@ static void *grown(void *v, size_t count, size_t *room)
 	if (count < *room)
 		return v;
 	*room = *room == 0 ? 16 : *room * 2;
-	v = reallocarray(v, *room, sizeof(void *));
-	CHECK(v);
-	return v;
+
+	void *more = mem_new(*room * sizeof(void *));
+
+	if (count > 0)
+		memcpy(more, v, count * sizeof(void *));
+	free(v);
+	return more;
 }
 
 static const char *intern_joined(struct mesh *m, const char *const *parts, size_t n)
@@ -119,9 +123,7 @@ static const char *intern_joined(struct mesh *m, const char *const *parts, size_
 	for (size_t i = 0; i < n; i++)
 		len += strlen(parts[i]);
 
-	char *text = malloc(len + 1);
-
-	CHECK(text);
+	char *text = mem_new(len + 1);
 	char *end = text;
 
 	for (size_t i = 0; i < n; i++)

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "common/base/check.h"
+#include "common/base/mem.h"
 
 enum {
 	CHUNK_LEN = 64 * 1024, /* a small mesh fits one */
@@ -33,12 +34,10 @@ struct mesh_arena {
 
 struct mesh_arena *mesh_arena_new(void)
 {
-	struct mesh_arena *a = calloc(1, sizeof(*a));
+	struct mesh_arena *a = mem_new(sizeof(*a));
 
-	CHECK(a);
 	a->text_cap = TEXTS_START;
-	a->texts = calloc(a->text_cap, sizeof(*a->texts));
-	CHECK(a->texts);
+	a->texts = mem_new(a->text_cap * sizeof(*a->texts));
 	return a;
 }
 
@@ -58,9 +57,8 @@ void mesh_arena_free(struct mesh_arena *a)
 
 static struct chunk *chunk_new(struct mesh_arena *a, size_t cap)
 {
-	struct chunk *c = calloc(1, sizeof(*c) + cap);
+	struct chunk *c = mem_new(sizeof(*c) + cap);
 
-	CHECK(c);
 	c->cap = cap;
 	a->bytes += sizeof(*c) + cap;
 	return c;
@@ -116,9 +114,8 @@ static struct text *text_slot(struct text *texts, size_t cap, struct span s, uin
 static void texts_grow(struct mesh_arena *a)
 {
 	size_t cap = a->text_cap * 2;
-	struct text *texts = calloc(cap, sizeof(*texts));
+	struct text *texts = mem_new(cap * sizeof(*texts));
 
-	CHECK(texts);
 	for (size_t i = 0; i < a->text_cap; i++) {
 		const struct text *t = &a->texts[i];
 

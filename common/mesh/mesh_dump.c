@@ -5,7 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "common/base/check.h"
+#include "common/base/mem.h"
 #include "common/mesh/mesh_table.h"
 
 /* "network/ip", "namespace/hostname": as long as the text it was read from, the address rewritten. */
@@ -416,9 +416,8 @@ typedef int pointer_cmp_fn(const void *a, const void *b);
 /* A sorted copy, to be freed. */
 static void *sorted(const void *v, size_t n, pointer_cmp_fn *cmp)
 {
-	void **copy = calloc(n ? n : 1, sizeof(void *));
+	void **copy = mem_new(n * sizeof(void *));
 
-	CHECK(copy);
 	if (n > 0)
 		memcpy(copy, v, n * sizeof(void *));
 	qsort(copy, n, sizeof(void *), cmp);

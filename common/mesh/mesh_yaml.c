@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "common/base/check.h"
+#include "common/base/mem.h"
 #include "common/mesh/mesh_table.h"
 #include "common/mesh/mesh_yaml_nouns.h"
 #include "common/mesh/mesh_yaml_policy.h"
@@ -102,10 +103,7 @@ static void report_twins(struct yaml_decode *d, const char *list, const char *wh
 
 static struct keyed *keyed_new(size_t n)
 {
-	struct keyed *v = calloc(n ? n : 1, sizeof(*v));
-
-	CHECK(v);
-	return v;
+	return mem_new(n * sizeof(struct keyed));
 }
 
 static void check_twins(struct yaml_decode *d)

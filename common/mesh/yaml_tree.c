@@ -7,6 +7,7 @@
 #include <yaml.h>
 
 #include "common/base/check.h"
+#include "common/base/mem.h"
 
 /* A container being filled, and in a map the key that waits for its value. */
 struct level {
@@ -169,8 +170,7 @@ static void report_duplicates(struct build *b, const struct yaml_node *map)
 
 	if (map->count < 2)
 		return;
-	sorted = calloc(map->count, sizeof(struct yaml_node *));
-	CHECK(sorted);
+	sorted = mem_new(map->count * sizeof(struct yaml_node *));
 	for (struct yaml_node *child = map->first; child; child = child->next)
 		sorted[n++] = child;
 	qsort(sorted, n, sizeof(struct yaml_node *), key_cmp);
