@@ -156,6 +156,7 @@ def build(results, folder, options, compiler, targets=()):
 GCC = ("build", [], "gcc")
 ASAN = ("build/asan", ["-Db_sanitize=address,undefined", "-Db_lundef=false"], "clang")
 TSAN = ("build/tsan", ["-Db_sanitize=thread", "-Db_lundef=false", "-Dbpf=false"], "clang")
+COVERAGE = ("build/coverage", ["-Db_coverage=true", "-Doptimization=0", "-Dbpf=false"], "gcc")
 FUZZ = ("build/fuzz", ["-Dfuzz=true", "-Dbpf=false", "-Db_lundef=false"], "clang")
 
 
@@ -325,6 +326,53 @@ def stage_e2e_asan(results):
         pytest(results, "e2e-asan", ASAN[0], ["-m", "asan", "tests/e2e"], timeout=400, wrapper=NO_RANDOM)
 
 
+# Room -> the suite that tests it alone, and the least share of its branches that the suite must take, in percent.
+# What stays is what only our own mistakes could take: CHECKs that never fail, values no enum has.
+COVERED = {"common/mesh": ("mesh", 95.0)}
+
+
+def suite_targets(folder, suite):
+    """What has to be built for the tests of a suite, as ninja names it."""
+    def introspected(what):
+        listing = subprocess.run(["meson", "introspect", what, folder], cwd=ROOT, stdout=subprocess.PIPE, check=True)
+        return json.loads(listing.stdout)
+    needed = {i for t in introspected("--tests") if any(s.endswith(":" + suite) for s in t["suite"]) for i in t["depends"]}
+    return [os.path.relpath(f, ROOT / folder) for t in introspected("--targets") if t["id"] in needed
+            for f in t["filename"]]
+
+
+def print_coverage(summary):
+    print("   %9s %9s %7s" % ("branches", "taken", ""))
+    for file in summary["files"] + [dict(summary, filename="all")]:
+        print("   %9d %9d %6.1f %%  %s" % (file["branch_total"], file["branch_covered"],
+                                           file["branch_percent"], file["filename"]), flush=True)
+
+
+def stage_coverage(results):
+    """How much of a room its own tests go through."""
+    folder = COVERAGE[0]
+    if not configure(results, *COVERAGE):
+        return
+    for room, (suite, least) in COVERED.items():
+        if not build(results, *COVERAGE, targets=suite_targets(folder, suite)):
+            continue
+        for old in (ROOT / folder).rglob("*.gcda"):
+            old.unlink()
+        if not prepare(results, "coverage-" + suite,
+                       ["meson", "test", "-C", folder, "--no-rebuild", "--print-errorlogs", "--suite=" + suite]):
+            continue
+        report = LOG / ("coverage-%s.json" % suite)
+        if not prepare(results, "gcovr-" + suite, ["gcovr", "--root=.", "--object-directory=" + folder,
+                                                   "--filter=%s/" % room, "--json-summary=%s" % report]):
+            continue
+        summary = json.loads(report.read_text(encoding="utf-8"))
+        print_coverage(summary)
+        missing = set(tracked(room + "/*.c")) - {f["filename"] for f in summary["files"]}
+        results.add("branches of %s" % room, summary["branch_percent"] >= least and not missing,
+                    "%.1f %%, at least %.0f %%%s" % (summary["branch_percent"], least,
+                                                     "; no figures of " + ", ".join(sorted(missing)) if missing else ""))
+
+
 def stage_bench(results):
     """Not a measurement: that the benchmarks still run."""
     script = ROOT / "tests" / "bench" / "run"
@@ -339,12 +387,13 @@ STAGES = {
     "asan": ("clang build with address and undefined sanitizers, unit tests", stage_asan),
     "tidy": ("clang-tidy over the product", stage_tidy),
     "tsan": ("thread sanitizer where threads meet", stage_tsan),
+    "coverage": ("the share of branches that a room's own tests take", stage_coverage),
     "fuzz": ("every fuzz target: its corpus, then %d s of new inputs" % FUZZ_SECONDS, stage_fuzz),
     "e2e": ("end to end between namespaces", stage_e2e),
     "e2e-asan": ("end to end again with the sanitizers", stage_e2e_asan),
     "bench": ("the benchmarks run", stage_bench),
 }
-NOT_QUICK = ("tidy", "tsan", "fuzz", "e2e-asan", "bench")
+NOT_QUICK = ("tidy", "tsan", "coverage", "fuzz", "e2e-asan", "bench")
 
 
 def usage():

@@ -307,6 +307,86 @@ static void dry_run_is_noted_without_effect(void **state)
 	mesh_unref(m);
 }
 
+/* More dry runs than anyone reads are not listed, but said to exist; a policy that applies twice is noted once. */
+static void dry_runs_are_listed_to_a_limit(void **state)
+{
+	char text[8192];
+	struct authz_answer a;
+
+	(void)state;
+	for (int count = AUTHZ_NOTES_MAX; count <= AUTHZ_NOTES_MAX + 1; count++) {
+		size_t at = (size_t)snprintf(
+			text, sizeof(text), "%s",
+			WORKLOAD(", authorizationPolicies: [default/d0]") "policies:\n");
+
+		for (int i = 0; i < count; i++)
+			at += (size_t)snprintf(text + at, sizeof(text) - at,
+			                       "- {name: d%d, namespace: default, scope: %s, "
+			                       "action: Deny, dryRun: true, rules: [[]]}\n",
+			                       i, i % 2 ? "Global" : "Namespace");
+		struct mesh *m = mesh_of(text);
+
+		a = ask(m, &from_nobody);
+		assert_int_equal(a.verdict, AUTHZ_ALLOW);
+		assert_int_equal(a.note_count, AUTHZ_NOTES_MAX);
+		assert_int_equal(a.notes_cut, count > AUTHZ_NOTES_MAX);
+		mesh_unref(m);
+	}
+}
+
+static void dry_run_lines_say_what_would_have_been(void **state)
+{
+	struct policy p = {.key = "a/p", .action = POLICY_DENY};
+	struct authz_note n = {.policy = &p, .rule = 1};
+	char words[AUTHZ_WORDS_MAX];
+
+	(void)state;
+	assert_string_equal(authz_note_words(&n, words),
+	                    "dry-run: would be denied by: a/p, rule 2");
+	p.action = POLICY_ALLOW;
+	assert_string_equal(authz_note_words(&n, words),
+	                    "dry-run: would be allowed by: a/p, rule 2");
+	n.policy = NULL;
+	assert_string_equal(
+		authz_note_words(&n, words),
+		"dry-run: would be denied: dry-run allow policies exist, but none would "
+		"allow");
+}
+
+/* A pod the mesh does not know is judged by what applies to everyone in its namespace. */
+static void a_workload_of_no_mesh_is_judged_by_its_namespace(void **state)
+{
+	struct mesh *m = mesh_of(WORKLOAD("") "policies:\n" POLICY("d", "Namespace", "Deny",
+	                                                           "destinationPorts: [8080]"));
+	struct workload stranger = {.uid = "stranger", .namespace = "default"};
+	struct authz_facts facts = {.source_ip = ip_of("10.0.0.1"),
+	                            .destination = endpoint_of("10.0.0.2:8080")};
+	struct authz_answer a;
+	char words[AUTHZ_WORDS_MAX];
+
+	(void)state;
+	authz_check(m, &stranger, &facts, &a);
+	assert_int_equal(a.verdict, AUTHZ_DENY);
+	stranger.namespace = "other";
+	authz_check(m, &stranger, &facts, &a);
+	assert_int_equal(a.verdict, AUTHZ_ALLOW);
+	assert_string_equal(authz_words(&a, words), "allowed: no allow policy applies");
+	mesh_unref(m);
+}
+
+/* A control plane's rules have no line in any file. */
+static void a_rule_of_no_file_is_known_by_its_number(void **state)
+{
+	static const struct rule rules[2];
+	struct policy p = {.key = "a/p", .rules = rules, .rule_count = 2};
+	struct mesh *m = mesh_of(WORKLOAD(""));
+	char words[AUTHZ_WORDS_MAX];
+
+	(void)state;
+	assert_string_equal(authz_where(m, &p, 1, words), "rule 2");
+	mesh_unref(m);
+}
+
 /* 8.4, the superset: an older snapshot of the workload is judged by the current mesh's list. */
 static void the_workloads_policies_are_those_of_the_mesh_given(void **state)
 {
@@ -337,11 +417,18 @@ static void an_identity_of_another_form_is_denied(void **state)
 		"spiffe://td/ns/x/sa/y/z",
 		"",
 		"spiffe://td/sa/x/ns/y",
+		"spiffe://td/ns/x/xx/y",
+		"spiffe://td/ns/x/sa/y\x7f",
+		"spiffe://td/ns/x y/sa/z",
+		"spiffe://",
 	};
-	char words[AUTHZ_WORDS_MAX];
+	char words[AUTHZ_WORDS_MAX], longer[IDENTITY_TEXT_MAX + 64] = "spiffe://td/ns/x/sa/";
 	struct mesh *m = mesh_of(WORKLOAD(""));
 
 	(void)state;
+	memset(longer + strlen(longer), 'y', IDENTITY_TEXT_MAX);
+	assert_int_equal(ask(m, &(struct question){longer, "10.0.0.1", "10.0.0.2:80"}).verdict,
+	                 AUTHZ_DENY);
 	for (size_t i = 0; i < ARRAY_LEN(odd); i++) {
 		struct question q = {odd[i], "10.0.0.1", "10.0.0.2:80"};
 		struct authz_answer a = ask(m, &q);
@@ -366,6 +453,10 @@ int main(void)
 		cmocka_unit_test(strict_denies_plaintext_only),
 		cmocka_unit_test(a_port_exempt_from_strict_takes_plaintext),
 		cmocka_unit_test(dry_run_is_noted_without_effect),
+		cmocka_unit_test(dry_runs_are_listed_to_a_limit),
+		cmocka_unit_test(dry_run_lines_say_what_would_have_been),
+		cmocka_unit_test(a_workload_of_no_mesh_is_judged_by_its_namespace),
+		cmocka_unit_test(a_rule_of_no_file_is_known_by_its_number),
 		cmocka_unit_test(the_workloads_policies_are_those_of_the_mesh_given),
 		cmocka_unit_test(an_identity_of_another_form_is_denied),
 	};

@@ -447,6 +447,52 @@ static void a_file_is_read_and_an_absent_one_named(void **state)
 	buf_fini(&messages);
 }
 
+static void assert_not_loaded(const char *path, enum err expected, const char *words)
+{
+	struct mesh *m = NULL;
+	struct buf messages;
+
+	buf_init(&messages, 1 << 16);
+	assert_int_equal(mesh_yaml_load(path, &messages, &m), expected);
+	assert_null(m);
+	buf_put_u8(&messages, 0);
+	if (!strstr((const char *)messages.p, words))
+		fail_msg("%s: %s", path, (const char *)messages.p);
+	buf_fini(&messages);
+}
+
+static void a_file_that_cannot_be_read_is_named_with_the_reason(void **state)
+{
+	char path[] = "/tmp/test_mesh_yaml.XXXXXX";
+	int fd = mkstemp(path);
+
+	(void)state;
+	assert_true(fd >= 0);
+	assert_not_loaded(path, ERR_CONFIG, "the file is empty");
+	assert_int_equal(ftruncate(fd, (off_t)MESH_YAML_FILE_MAX + 1), 0);
+	assert_not_loaded(path, ERR_LIMIT, "larger than 67108864 octets");
+	(void)close(fd);
+	(void)unlink(path);
+	assert_not_loaded("/", ERR_SYSTEM, "not a file; check LOCAL_XDS_PATH");
+	assert_not_loaded("/proc/self/mem", ERR_SYSTEM, "Input/output error; check");
+}
+
+static void a_text_larger_than_a_file_may_be_is_not_looked_at(void **state)
+{
+	struct mesh *m = NULL;
+	struct buf messages;
+
+	(void)state;
+	buf_init(&messages, 1 << 16);
+	assert_int_equal(
+		mesh_yaml_parse(span_of("", (size_t)MESH_YAML_FILE_MAX + 1), "x", &messages, &m),
+		ERR_LIMIT);
+	buf_put_u8(&messages, 0);
+	assert_string_equal((const char *)messages.p, "x: error: larger than 67108864 octets; "
+	                                              "split it over several nodes\n");
+	buf_fini(&messages);
+}
+
 static void scalars_have_the_core_schemas_types(void **state)
 {
 	static const struct {
@@ -463,7 +509,11 @@ static void scalars_have_the_core_schemas_types(void **state)
 		{".", YAML_TYPE_TEXT},        {"1e3", YAML_TYPE_NUMBER},
 		{"1e", YAML_TYPE_TEXT},       {".inf", YAML_TYPE_NUMBER},
 		{"10.0.0.1", YAML_TYPE_TEXT}, {"v1", YAML_TYPE_TEXT},
-		{"12:30", YAML_TYPE_TEXT},
+		{"12:30", YAML_TYPE_TEXT},    {"+1", YAML_TYPE_NUMBER},
+		{"1E+3", YAML_TYPE_NUMBER},   {"1e-3", YAML_TYPE_NUMBER},
+		{"1.5e3x", YAML_TYPE_TEXT},   {"-.inf", YAML_TYPE_NUMBER},
+		{"0o18", YAML_TYPE_TEXT},     {"0xfg", YAML_TYPE_TEXT},
+		{"-", YAML_TYPE_TEXT},        {"1.", YAML_TYPE_NUMBER},
 	};
 
 	(void)state;
@@ -493,6 +543,8 @@ int main(void)
 		cmocka_unit_test(a_long_line_is_shown_around_the_caret),
 		cmocka_unit_test(what_parses_but_does_nothing_is_warned_about),
 		cmocka_unit_test(a_file_is_read_and_an_absent_one_named),
+		cmocka_unit_test(a_file_that_cannot_be_read_is_named_with_the_reason),
+		cmocka_unit_test(a_text_larger_than_a_file_may_be_is_not_looked_at),
 		cmocka_unit_test(scalars_have_the_core_schemas_types),
 	};
 
