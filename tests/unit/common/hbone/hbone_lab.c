@@ -15,8 +15,15 @@
 #define BOB   "spiffe://cluster.local/ns/demo/sa/bob"
 #define CAROL "spiffe://cluster.local/ns/demo/sa/carol"
 
+const char *const lab_bob = BOB;
+
 static struct test_pki root;
 static struct tls_config *alice, *bob;
+
+struct tls_config *lab_alice(void)
+{
+	return alice;
+}
 
 int lab_set_up(void **state)
 {
@@ -99,7 +106,7 @@ static const struct hbone_server_owner server_owner = {
 	.landed = on_landed,
 };
 
-static void serve(struct lab *l, int fd)
+void lab_serve(struct lab *l, int fd, void *arg)
 {
 	const struct tls_expect anybody = {.identity_count = 0};
 	struct hbone_server_setup setup = {.owner = &server_owner,
@@ -115,6 +122,7 @@ static void serve(struct lab *l, int fd)
 	}
 	p = mem_new(sizeof(*p));
 	p->lab = l;
+	p->arg = arg;
 	list_push(&l->peers, &p->link);
 	l->peers_made++;
 	hbone_server_start(&p->server, l->loop, fd, tls_session_new(bob, TLS_SERVER, &anybody),
@@ -127,7 +135,7 @@ static void on_accepted(struct op *op)
 	int32_t res = op->res;
 
 	if (res >= 0)
-		serve(l, res);
+		lab_serve(l, res, NULL);
 	if (!op->pending && res >= 0)
 		loop_accept(l->loop, op, l->listener, on_accepted);
 }

@@ -32,6 +32,7 @@ struct lab_peer {
 	struct loop_retired retired;
 	unsigned int ready, malformed, ended;
 	enum err cause;
+	void *arg; /* the test's; NULL: the peer was dialed by the pool */
 };
 
 typedef void lab_request_fn(struct lab_peer *p, int32_t stream_id, const struct hbone_request *req);
@@ -83,6 +84,11 @@ void lab_stop(struct lab *l);
 void lab_call(struct lab *l, struct hbone_call *call, const struct hbone_call_owner *owner);
 /* The same, expecting somebody else: another key. */
 void lab_call_other(struct lab *l, struct hbone_call *call, const struct hbone_call_owner *owner);
+/* Serve bob on a connected socket (taken); arg: see lab_peer. */
+void lab_serve(struct lab *l, int fd, void *arg);
+/* Who the pool asks as, and who may answer. */
+struct tls_config *lab_alice(void);
+extern const char *const lab_bob;
 void lab_turns(struct lab *l, unsigned int n);
 /* Turn until *n reaches at_least. */
 void lab_until(struct lab *l, const unsigned int *n, unsigned int at_least);

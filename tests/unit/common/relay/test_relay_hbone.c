@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * An application, a relay into a tunnel, the tunnel, a relay out of it, an application: two proxies on one simulated
- * loop. Every seed is another legal order of completions.
+ * loop. Every seed is another legal order of completions. All of it twice: the second time the tunnel ends at a network
+ * gateway, which passes on the bytes of a tunnel within it (contract 6.6).
  */
 #include <errno.h>
 #include <setjmp.h>
@@ -13,6 +14,7 @@
 
 #include <cmocka.h>
 
+#include "common/hbone/inner_conn.h"
 #include "common/relay/hbone_end.h"
 #include "common/relay/relay.h"
 #include "common/relay/socket_end.h"
@@ -58,9 +60,11 @@ struct half {
 
 struct path {
 	struct hbone_call call;
+	struct inner_call inner;
 	struct half half[2]; /* the client's proxy, the server's */
-	int fd;              /* the client's, until its relay has it */
-	int app[2];          /* the applications' sockets; -1: none, or closed */
+	struct half gateway;
+	int fd;     /* the client's, until its relay has it */
+	int app[2]; /* the applications' sockets; -1: none, or closed */
 	bool answered;
 	enum err cause;
 	size_t sent[2], got[2]; /* by the applications */
@@ -72,9 +76,12 @@ struct fixture {
 	struct lab lab;
 	struct path path[PATHS_MAX];
 	unsigned int calls, requests;
+	struct h2_events scratch;
+	struct list inner_conns;
 };
 
 static struct fixture fixture;
+static bool nested; /* through a gateway */
 
 static void on_moved(struct relay *r, bool a_to_b, size_t n)
 {
@@ -103,14 +110,32 @@ static void start(struct half *h, int fd, bool client)
 		relay_start(&h->relay, &h->tunnel.end, &h->socket.end, &relay_owner);
 }
 
+/* A gateway passes the stream's bytes on to whom it picks. */
+static void pass_on(struct path *path, struct lab_peer *p, int32_t id)
+{
+	struct half *h = &path->gateway;
+	int fds[2];
+
+	sim_pair(fixture.lab.loop, fds);
+	lab_serve(&fixture.lab, fds[0], path);
+	hbone_end_attach(&h->tunnel, fixture.lab.loop, &p->server.conn.carrier, id, NULL);
+	start(h, fds[1], false);
+	if (hbone_server_grant(&h->tunnel.stream, NULL) != ERR_OK)
+		relay_abort(&h->relay, ERR_MEMORY);
+}
+
 /* Requests come in the order of the asks: they share a tunnel. */
 static void on_request(struct lab_peer *p, int32_t id, const struct hbone_request *req)
 {
-	struct path *path = &fixture.path[fixture.requests++];
+	struct path *path = p->arg != NULL ? p->arg : &fixture.path[fixture.requests++];
 	struct half *h = &path->half[1];
 	int fds[2];
 
 	(void)req;
+	if (nested && p->arg == NULL) {
+		pass_on(path, p, id);
+		return;
+	}
 	sim_pair(fixture.lab.loop, fds);
 	path->app[1] = fds[0];
 	hbone_end_attach(&h->tunnel, fixture.lab.loop, &p->server.conn.carrier, id, NULL);
@@ -119,9 +144,8 @@ static void on_request(struct lab_peer *p, int32_t id, const struct hbone_reques
 		relay_abort(&h->relay, ERR_MEMORY);
 }
 
-static void on_answered(struct hbone_call *c, enum err cause)
+static void set_out(struct path *path, struct hbone_stream *s, enum err cause)
 {
-	struct path *path = container_of(c, struct path, call);
 	struct half *h = &path->half[0];
 
 	assert_false(path->answered);
@@ -131,8 +155,42 @@ static void on_answered(struct hbone_call *c, enum err cause)
 		loop_reset_close(fixture.lab.loop, path->fd);
 		return;
 	}
-	hbone_end_adopt(&h->tunnel, fixture.lab.loop, &c->stream, NULL);
+	hbone_end_adopt(&h->tunnel, fixture.lab.loop, s, NULL);
 	start(h, path->fd, true);
+}
+
+static void on_inner_answered(struct inner_call *a, enum err cause)
+{
+	set_out(container_of(a, struct path, inner), &a->stream, cause);
+}
+
+static const struct inner_call_owner inner_owner = {.answered = on_inner_answered};
+
+static enum err call_inner(struct path *path)
+{
+	struct inner_setup setup = {.config = lab_alice(),
+	                            .identities = &lab_bob,
+	                            .identity_count = 1,
+	                            .fields = fixture.lab.head.field,
+	                            .field_count = fixture.lab.head.count,
+	                            .options = &fixture.lab.pool.options.h2,
+	                            .scratch = &fixture.scratch,
+	                            .handshake_ms = LAB_HANDSHAKE_MS,
+	                            .answer_ms = LAB_ANSWER_MS,
+	                            .siblings = &fixture.inner_conns};
+
+	return inner_call_start(&path->inner, fixture.lab.loop, &path->call.stream, &setup,
+	                        &inner_owner);
+}
+
+static void on_answered(struct hbone_call *c, enum err cause)
+{
+	struct path *path = container_of(c, struct path, call);
+
+	if (cause == ERR_OK && nested)
+		cause = call_inner(path);
+	if (cause != ERR_OK || !nested)
+		set_out(path, &c->stream, cause);
 }
 
 static const struct hbone_call_owner call_owner = {.answered = on_answered};
@@ -155,6 +213,8 @@ static void fixture_init(const struct lab_options *opt)
 {
 	memset(&fixture, 0, sizeof(fixture));
 	fail_at = 0;
+	h2_events_init(&fixture.scratch);
+	list_init(&fixture.inner_conns);
 	lab_init(&fixture.lab, opt, on_request);
 }
 
@@ -180,7 +240,7 @@ static void close_app(struct path *p, int i, bool reset)
 static bool path_over(const struct path *p)
 {
 	return p->answered && (p->cause != ERR_OK || p->half[0].done) &&
-	       (!p->half[1].started || p->half[1].done);
+	       (!p->half[1].started || p->half[1].done) && (!p->gateway.started || p->gateway.done);
 }
 
 /* Everything must be over by itself once the applications are gone; and nothing be left. */
@@ -199,7 +259,9 @@ static void fixture_fini(void)
 		}
 		assert_true(path_over(p));
 	}
+	assert_true(list_empty(&fixture.inner_conns));
 	lab_fini(&fixture.lab);
+	h2_events_fini(&fixture.scratch);
 }
 
 /* --- applications ------------------------------------------------------------------------------ */
@@ -551,7 +613,7 @@ static void a_reader_that_stops_bounds_what_both_proxies_hold(void **state)
 		                1024 * 1024 + RELAY_QUEUE_HIGH + 4 * 65536 +
 		                        SOCKET_BATCH * IOBUF_SLOT_LEN);
 		assert_in_range(iobuf_pool_bytes_in_use(loop_iobufs(fixture.lab.loop)), 0,
-		                4 * 1024 * 1024);
+		                (nested ? 6 : 4) * 1024 * 1024);
 		loop_shutdown(fixture.lab.loop, p->app[from], SHUT_WR);
 		until_end(p, to);
 		assert_int_equal(p->end[to], 1);
@@ -636,6 +698,10 @@ int main(void)
 		cmocka_unit_test(
 			without_any_one_buffer_a_path_goes_on_or_is_reset_but_never_cut_short),
 	};
+	/* the library is set up once in a process */
+	int failed = cmocka_run_group_tests_name("through a tunnel", tests, lab_set_up, NULL);
 
-	return cmocka_run_group_tests(tests, lab_set_up, lab_tear_down);
+	nested = true;
+	return failed + cmocka_run_group_tests_name("through a tunnel within a tunnel", tests, NULL,
+	                                            lab_tear_down);
 }
