@@ -115,6 +115,11 @@ static void write_endpoint(struct json_write *w, const char *key, const struct e
 
 static void write_live(void *arg, const struct live *l)
 {
+	static const char *const protocols[] = {
+		[LIVE_TCP] = "TCP",
+		[LIVE_HBONE] = "HBONE",
+		[LIVE_DOUBLE_HBONE] = "DOUBLEHBONE",
+	};
 	const struct listing *list = arg;
 
 	if (l->inbound != list->inbound || strcmp(l->pod_uid, list->pod_uid) != 0)
@@ -133,7 +138,7 @@ static void write_live(void *arg, const struct live *l)
 		json_str(list->w, endpoint_format(&l->original_dst, text));
 	}
 	write_endpoint(list->w, "actualDst", &l->actual_dst);
-	json_kv_str(list->w, "protocol", l->protocol == LIVE_HBONE ? "HBONE" : "TCP");
+	json_kv_str(list->w, "protocol", protocols[l->protocol]);
 	json_object_close(list->w);
 }
 

@@ -73,7 +73,8 @@ static void label_source(struct traffic_labels *l, const struct account_facts *f
 	l->source_zone = w != NULL ? w->locality.zone : peer->zone;
 }
 
-static void label_destination(struct traffic_labels *l, const struct account_facts *f)
+static void label_destination(struct traffic_labels *l, const struct account_facts *f,
+                              const struct peer_texts *peer)
 {
 	const struct workload *w = f->dst_workload;
 
@@ -82,18 +83,16 @@ static void label_destination(struct traffic_labels *l, const struct account_fac
 		l->destination_service_namespace = f->service->namespace;
 		l->destination_service_name = f->service->name;
 	}
-	if (w == NULL)
-		return;
-	l->destination_workload = w->workload_name;
-	l->destination_canonical_service = w->canonical_name;
-	l->destination_canonical_revision = w->canonical_revision;
-	l->destination_workload_namespace = w->namespace;
-	l->destination_principal = w->identity;
-	l->destination_app = w->canonical_name;
-	l->destination_version = w->canonical_revision;
-	l->destination_cluster = w->cluster_id;
-	l->destination_region = w->locality.region;
-	l->destination_zone = w->locality.zone;
+	l->destination_principal = w != NULL ? w->identity : f->dst_identity;
+	l->destination_workload = w != NULL ? w->workload_name : peer->workload;
+	l->destination_canonical_service = w != NULL ? w->canonical_name : peer->service;
+	l->destination_canonical_revision = w != NULL ? w->canonical_revision : peer->version;
+	l->destination_workload_namespace = w != NULL ? w->namespace : peer->namespace;
+	l->destination_app = w != NULL ? w->canonical_name : peer->workload;
+	l->destination_version = w != NULL ? w->canonical_revision : peer->version;
+	l->destination_cluster = w != NULL ? w->cluster_id : peer->cluster;
+	l->destination_region = w != NULL ? w->locality.region : peer->region;
+	l->destination_zone = w != NULL ? w->locality.zone : peer->zone;
 }
 
 static const char *first_of(const char *a, const char *b)
@@ -109,13 +108,16 @@ static void list_workload(const char **texts, enum text name, const struct workl
 }
 
 static struct account_texts *texts_of(struct account_cache *cache, const struct account_facts *f,
-                                      const struct peer_texts *peer)
+                                      const struct peer_texts *src, const struct peer_texts *dst)
 {
 	const char *texts[ACCOUNT_TEXTS] = {
-		[TEXT_SRC_WORKLOAD] = peer->workload,
-		[TEXT_SRC_NAMESPACE] = peer->namespace,
+		[TEXT_SRC_WORKLOAD] = src->workload,
+		[TEXT_SRC_NAMESPACE] = src->namespace,
 		[TEXT_SRC_IDENTITY] = f->src_identity,
-		[TEXT_SRC_CLUSTER] = peer->cluster,
+		[TEXT_SRC_CLUSTER] = src->cluster,
+		[TEXT_DST_WORKLOAD] = dst->workload,
+		[TEXT_DST_NAMESPACE] = dst->namespace,
+		[TEXT_DST_CLUSTER] = dst->cluster,
 		[TEXT_HBONE_ADDR] = f->hbone_addr,
 		[TEXT_SERVICE] = f->service == NULL ? NULL : f->service->hostname,
 		[TEXT_DST_IDENTITY] = f->dst_identity,
@@ -163,16 +165,19 @@ void account_open(struct account *a, struct metrics_shard *shard, struct account
 			f->direction == ACCESS_OUTBOUND ? REPORTER_SOURCE : REPORTER_DESTINATION,
 		.mutual_tls = f->src_identity != NULL,
 		.has_locality = f->src_workload != NULL || f->dst_workload != NULL ||
-	                        f->src_baggage != NULL,
+	                        f->src_baggage != NULL || f->dst_baggage != NULL,
 	};
+	static const struct peer_texts nobody;
 	struct peer_texts peer;
+	const struct peer_texts *src = f->src_baggage != NULL ? &peer : &nobody;
+	const struct peer_texts *dst = f->dst_baggage != NULL ? &peer : &nobody;
 
-	copy_peer(f->src_baggage, &peer);
+	copy_peer(f->src_baggage != NULL ? f->src_baggage : f->dst_baggage, &peer);
 	*a = (struct account){.started_ms = now_ms, .direction = f->direction};
-	label_source(&l, f, &peer);
-	label_destination(&l, f);
+	label_source(&l, f, src);
+	label_destination(&l, f, dst);
 	a->series = metrics_traffic_open(shard, &l);
-	a->texts = texts_of(cache, f, &peer);
+	a->texts = texts_of(cache, f, src, dst);
 	if (log_enabled(LOG_SCOPE_ACCESS, LOG_DEBUG)) {
 		struct access_record r;
 

@@ -25,8 +25,8 @@ struct account_facts {
 	struct endpoint src, dst; /* as the access log shows them (contract 10.3) */
 	const struct workload *src_workload, *dst_workload;
 	const struct service *service; /* the one the client addressed */
-	const struct baggage
-		*src_baggage; /* what the peer says of itself, when src_workload is unknown */
+	/* What the peer says of itself, when its workload is unknown: one of them at most. */
+	const struct baggage *src_baggage, *dst_baggage;
 	const char *src_identity, *dst_identity; /* of mutual TLS; NULL on plaintext */
 	const char *hbone_addr;                  /* CONNECT authority */
 };

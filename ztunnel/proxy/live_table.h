@@ -19,7 +19,7 @@
 #include "common/base/list.h"
 #include "common/base/netaddr.h"
 
-enum live_protocol { LIVE_TCP, LIVE_HBONE };
+enum live_protocol { LIVE_TCP, LIVE_HBONE, LIVE_DOUBLE_HBONE };
 
 enum {
 	LIVE_JUDGED_MAX = 16, /* connections judged between two looks at the clock: 20 us, mostly */

@@ -7,12 +7,12 @@
 
 #include "common/base/check.h"
 #include "common/hbone/hbone_msg.h"
-#include "common/mesh/next_hop.h"
+#include "common/hbone/inner_conn.h"
 #include "common/relay/hbone_end.h"
 #include "common/relay/relay.h"
 #include "common/relay/socket_end.h"
-#include "ztunnel/proxy/labels.h"
 #include "ztunnel/proxy/pod_dial.h"
+#include "ztunnel/proxy/route.h"
 
 enum outbound_state {
 	OUTBOUND_ROUTE, /* who are we, where does this go; waits for our own workload and certificate */
@@ -28,12 +28,15 @@ struct outbound;
 struct outbound_setup {
 	struct outbound *owner;
 	struct timer look; /* for a workload or certificate that is not there yet */
-	uint64_t give_up_ms;
+	uint64_t give_up_ms, routed_ms;
+	struct route route;
 	struct pod_dial dial;     /* of a plain connection */
 	struct hbone_fields head; /* of a CONNECT */
 	struct hbone_call call;
-	bool dialing, calling; /* in flight */
-	bool hbone;            /* which of the two it is */
+	struct hbone_fields inner_head; /* of a second one, within */
+	struct inner_call inner;
+	const char *identities[HBONE_KEY_IDENTITIES_MAX]; /* who may answer that */
+	bool dialing, calling, nesting;                   /* in flight */
 	struct loop_retired retired;
 };
 
@@ -44,14 +47,14 @@ struct outbound {
 	enum outbound_state state;
 	enum err cause;
 	uint16_t status; /* of a CONNECT that was refused */
-	bool accounted, reached, related, relay_done;
+	bool routed, accounted, reached, related, relay_done;
 	bool streaming; /* counted as an open stream */
 	int fd;         /* the application's, until the relay has it */
 	struct outbound_setup *setup;
 	struct account account;
 	struct relay relay;
 	struct socket_end app;
-	union { /* the far end, by setup->hbone */
+	union { /* the far end, by route_tunnels() */
 		struct hbone_end tunnel;
 		struct socket_end plain;
 	};
@@ -100,6 +103,10 @@ static const struct relay_owner relay_owner = {
 	.done = on_relay_done,
 };
 
+static void on_plain_dialed(struct pod_dial *d);
+static void on_answered(struct hbone_call *c, enum err cause);
+static const struct hbone_call_owner call_owner = {.answered = on_answered};
+
 /* --- route ---------------------------------------------------------------------------------- */
 
 static void on_look(struct timer *t)
@@ -120,61 +127,38 @@ static enum outbound_state wait_for_own(struct outbound *o, enum err otherwise)
 	return OUTBOUND_ROUTE;
 }
 
-static void open_account(struct outbound *o, const struct workload *self,
-                         const struct next_hop *hop, const char *authority)
+/*
+ * Who is reached is known: count and show the connection. answer: who said it is the one, in place of what we believe
+ * of the next hop; NULL: nobody did.
+ */
+static void open_account(struct outbound *o, const struct inner_call *answer)
 {
-	bool hbone = hop->kind == NEXT_HOP_HBONE;
-	struct account_facts f = {
-		.direction = ACCESS_OUTBOUND,
-		.src = o->live.src,
-		.dst = hop->connect,
-		.src_workload = self,
-		.dst_workload = hop->dst,
-		.service = hop->service,
-		.src_identity = hbone ? o->pod->pod->identity : NULL,
-		.dst_identity = hbone && hop->dst != NULL ? hop->dst->identity : NULL,
-		.hbone_addr = hbone ? authority : NULL,
-	};
+	struct proxy_worker *w = worker_of(o);
+	struct account_facts f = route_facts(&o->setup->route, &o->live.src);
+	struct baggage baggage = {.cluster = {0}};
 
-	account_open(&o->account, worker_of(o)->shard, &worker_of(o)->account_cache, &f,
-	             loop_now_ms(worker_of(o)->loop));
+	if (answer != NULL) {
+		baggage_parse(answer->head, &baggage);
+		f.dst_workload = NULL;
+		f.dst_baggage = &baggage;
+		f.dst_identity = answer->peer;
+	}
+	account_open(&o->account, w->shard, &w->account_cache, &f, o->setup->routed_ms);
 	o->accounted = true;
-	o->live.pod_uid = o->pod->pod->uid;
-	o->live.protocol = hbone ? LIVE_HBONE : LIVE_TCP;
-	o->live.actual_dst = hop->connect;
-	live_add(&worker_of(o)->live, &o->live);
 }
 
-static void on_plain_dialed(struct pod_dial *d);
-static void on_answered(struct hbone_call *c, enum err cause);
-static const struct hbone_call_owner call_owner = {.answered = on_answered};
-
-static enum err call_hbone(struct outbound *o, const struct workload *self,
-                           const struct next_hop *hop, const struct http_authority *authority,
-                           struct tls_config *config)
+static enum err call_hbone(struct outbound *o)
 {
+	const struct route *r = &o->setup->route;
 	const char *identities[HBONE_KEY_IDENTITIES_MAX];
-	size_t n = next_hop_identity_count(hop);
-	struct hbone_key key = {.config = config,
+	struct hbone_key key = {.config = r->config,
 	                        .source_ip = o->live.src.ip,
-	                        .to = hop->connect,
+	                        .to = r->hop.connect,
 	                        .identities = identities};
-	struct hbone_ask ask = {
-		.authority = authority, .client = o->live.src, .baggage = labels_baggage(self)};
-	uint64_t dice[3] = {rand_u64(&worker_of(o)->dice), rand_u64(&worker_of(o)->dice),
-	                    rand_u64(&worker_of(o)->dice)};
-	enum err e;
+	enum err e = route_identities(r, false, identities, &key.identity_count);
 
-	if (n > HBONE_KEY_IDENTITIES_MAX)
-		return ERR_LIMIT;
-	for (size_t i = 0; i < n; i++)
-		identities[i] = next_hop_identity(hop, i);
-	key.identity_count = (unsigned int)n;
-	if (hop->service != NULL)
-		ask.service = span_str(hop->service->hostname);
-	memcpy(ask.trace_id, dice, sizeof(ask.trace_id));
-	memcpy(ask.span_id, &dice[2], sizeof(ask.span_id));
-	e = hbone_request_build(&ask, &o->setup->head);
+	if (e == ERR_OK)
+		e = route_head(r, &o->live.src, false, "", &o->setup->head);
 	if (e != ERR_OK)
 		return e;
 	o->setup->calling = true;
@@ -197,49 +181,42 @@ static void dial_plain(struct outbound *o, const struct endpoint *to)
 	pod_dial_start(&o->setup->dial, worker_of(o)->loop, &q, on_plain_dialed);
 }
 
+/* The address is known, too: on the way. */
+static enum outbound_state set_out(struct outbound *o)
+{
+	struct route *r = &o->setup->route;
+
+	outbound_fail(o, route_settle(r));
+	if (o->cause != ERR_OK)
+		return OUTBOUND_DRAIN;
+	o->routed = true;
+	o->setup->routed_ms = loop_now_ms(worker_of(o)->loop);
+	o->live.pod_uid = o->pod->pod->uid;
+	o->live.protocol = route_nests(r)     ? LIVE_DOUBLE_HBONE
+	                   : route_tunnels(r) ? LIVE_HBONE
+	                                      : LIVE_TCP;
+	o->live.actual_dst = r->hop.connect;
+	live_add(&worker_of(o)->live, &o->live);
+	if (!route_nests(r)) /* else who is behind the gateway is still to be heard */
+		open_account(o, NULL);
+	if (route_tunnels(r))
+		outbound_fail(o, call_hbone(o));
+	else
+		dial_plain(o, &r->hop.connect);
+	return o->cause == ERR_OK ? OUTBOUND_REACH : OUTBOUND_DRAIN;
+}
+
 static enum outbound_state outbound_route(struct outbound *o)
 {
-	struct proxy_worker *w = worker_of(o);
-	const struct workload *self = pod_proxy_workload(o->pod);
-	struct tls_config *config = proxy_worker_config(w, o->pod->pod->identity);
-	struct next_hop_query q = {
-		.mesh = w->mesh,
-		.source = self,
-		.client = o->live.src,
-		.target = o->live.original_dst,
-		.network = w->options->network,
-		.hbone_port = PORT_HBONE,
-		.own_ports = proxy_own_ports,
-		.own_port_count = PROXY_OWN_PORTS,
-		.dice = rand_u64(&w->dice),
-	};
-	struct http_authority authority = {.is_name = false};
-	char text[HTTP_AUTHORITY_TEXT_MAX];
-	struct next_hop hop;
+	struct route *r = &o->setup->route;
+	enum err e = route_choose(r, o->pod, &o->live.src, &o->live.original_dst);
 
-	if (self == NULL)
-		return wait_for_own(o, ERR_NO_WORKLOAD);
-	next_hop_choose(&q, &hop);
-	if (hop.kind == NEXT_HOP_REFUSE) {
-		outbound_fail(o, hop.cause);
+	if (e == ERR_NO_WORKLOAD || e == ERR_IDENTITY)
+		return wait_for_own(o, e);
+	outbound_fail(o, e);
+	if (o->cause != ERR_OK)
 		return OUTBOUND_DRAIN;
-	}
-	if (hop.kind == NEXT_HOP_DOUBLE_HBONE || hop.hostname != NULL) {
-		outbound_fail(o, ERR_UNSUPPORTED);
-		return OUTBOUND_DRAIN;
-	}
-	if (hop.kind == NEXT_HOP_HBONE && config == NULL)
-		return wait_for_own(o, ERR_IDENTITY);
-	authority.ip = hop.authority.ip;
-	authority.port = hop.authority.port;
-	o->setup->hbone = hop.kind == NEXT_HOP_HBONE;
-	open_account(o, self, &hop,
-	             o->setup->hbone ? http_authority_format(&authority, text) : NULL);
-	if (o->setup->hbone)
-		outbound_fail(o, call_hbone(o, self, &hop, &authority, config));
-	else
-		dial_plain(o, &hop.connect);
-	return o->cause == ERR_OK ? OUTBOUND_REACH : OUTBOUND_DRAIN;
+	return set_out(o);
 }
 
 /* --- reach ---------------------------------------------------------------------------------- */
@@ -255,19 +232,74 @@ static void on_plain_dialed(struct pod_dial *d)
 	outbound_run(o);
 }
 
+/* The stream the relay is to use is open. */
+static void take_stream(struct outbound *o, struct hbone_stream *s)
+{
+	hbone_end_adopt(&o->tunnel, worker_of(o)->loop, s, NULL);
+	metrics_gauge_add_for(worker_of(o)->shard, METRIC_HBONE_STREAMS_OPEN,
+	                      METRIC_LABELS("client"), 1);
+	o->streaming = true;
+	o->reached = true;
+}
+
+static void on_inner_answered(struct inner_call *a, enum err cause)
+{
+	struct outbound *o = container_of(a, struct outbound_setup, inner)->owner;
+
+	o->setup->nesting = false;
+	o->status = a->status;
+	if (a->head != NULL) {
+		metrics_add_for(worker_of(o)->shard, METRIC_TLS_HANDSHAKES, METRIC_LABELS("client"),
+		                1);
+		open_account(o, a);
+	}
+	if (cause == ERR_OK)
+		take_stream(o, &a->stream);
+	outbound_fail(o, cause);
+	outbound_run(o);
+}
+
+static const struct inner_call_owner inner_owner = {.answered = on_inner_answered};
+
+/* The gateway granted a stream: through it, to whoever is behind. */
+static enum err call_inner(struct outbound *o)
+{
+	struct proxy_worker *w = worker_of(o);
+	struct outbound_setup *s = o->setup;
+	struct inner_setup setup = {
+		.config = s->route.config,
+		.identities = s->identities,
+		.options = &w->options->pool.h2,
+		.scratch = &w->inner_scratch,
+		.handshake_ms = w->options->pool.handshake_ms,
+		.answer_ms = w->options->pool.answer_ms,
+		.siblings = &o->pod->inner_conns,
+	};
+	enum err e = route_identities(&s->route, true, s->identities, &setup.identity_count);
+
+	if (e == ERR_OK)
+		e = route_head(&s->route, &o->live.src, true, w->options->network, &s->inner_head);
+	if (e != ERR_OK) {
+		hbone_stream_reset(&s->call.stream, err_info(e)->h2_code);
+		return e;
+	}
+	setup.fields = s->inner_head.field;
+	setup.field_count = s->inner_head.count;
+	e = inner_call_start(&s->inner, w->loop, &s->call.stream, &setup, &inner_owner);
+	s->nesting = e == ERR_OK;
+	return e;
+}
+
 static void on_answered(struct hbone_call *c, enum err cause)
 {
 	struct outbound *o = container_of(c, struct outbound_setup, call)->owner;
 
 	o->setup->calling = false;
 	o->status = c->status;
-	if (cause == ERR_OK) {
-		hbone_end_adopt(&o->tunnel, worker_of(o)->loop, &c->stream, NULL);
-		metrics_gauge_add_for(worker_of(o)->shard, METRIC_HBONE_STREAMS_OPEN,
-		                      METRIC_LABELS("client"), 1);
-		o->streaming = true;
-	}
-	o->reached = cause == ERR_OK;
+	if (cause == ERR_OK && route_nests(&o->setup->route))
+		cause = call_inner(o);
+	else if (cause == ERR_OK)
+		take_stream(o, &c->stream);
 	outbound_fail(o, cause);
 	outbound_run(o);
 }
@@ -278,6 +310,8 @@ static void free_setup(struct loop_retired *r)
 
 	timer_disarm(&s->look);
 	hbone_fields_fini(&s->head);
+	hbone_fields_fini(&s->inner_head);
+	route_fini(&s->route);
 	free(s);
 }
 
@@ -290,7 +324,7 @@ static enum outbound_state outbound_reach(struct outbound *o)
 		return OUTBOUND_REACH;
 	socket_end_init(&o->app, loop, o->fd);
 	o->fd = -1;
-	if (!o->setup->hbone) {
+	if (!route_tunnels(&o->setup->route)) {
 		socket_end_init(&o->plain, loop, o->setup->dial.ret_fd);
 		far = &o->plain.end;
 	}
@@ -318,6 +352,9 @@ static enum outbound_state outbound_drain(struct outbound *o)
 	} else if (o->setup != NULL && o->setup->calling) {
 		hbone_call_cancel(&o->setup->call);
 		o->setup->calling = false;
+	} else if (o->setup != NULL && o->setup->nesting) {
+		inner_call_cancel(&o->setup->inner);
+		o->setup->nesting = false;
 	}
 	if (o->fd >= 0) {
 		/* It was accepted but reached nothing: the application sees a reset, not an empty success. */
@@ -352,7 +389,9 @@ static void outbound_done(struct outbound *o)
 		               o->status); /* contract 6.3 */
 		end.words = words;
 	}
-	if (o->accounted) {
+	if (o->routed) {
+		if (!o->accounted)
+			open_account(o, NULL);
 		live_remove(&w->live, &o->live);
 		account_close(&o->account, &end);
 	} else {
@@ -426,6 +465,7 @@ enum err outbound_start(struct pod_proxy *pod, int fd, const struct endpoint *sr
 	list_init(&o->live.link);
 	timer_init(&o->setup->look, on_look);
 	hbone_fields_init(&o->setup->head);
+	hbone_fields_init(&o->setup->inner_head);
 	o->setup->give_up_ms = loop_now_ms(pod->worker->loop) + PROXY_LOCAL_WAIT_MS;
 	metrics_gauge_add_for(pod->worker->shard, METRIC_TCP_SOCKETS_OPEN, METRIC_LABELS("source"),
 	                      1);

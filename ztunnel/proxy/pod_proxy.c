@@ -19,6 +19,7 @@ static void free_pod_proxy(struct loop_retired *r)
 {
 	struct pod_proxy *p = container_of(r, struct pod_proxy, retired);
 
+	CHECK(list_empty(&p->inner_conns)); /* their streams ended with the tunnels */
 	hbone_pool_fini(&p->pool);
 	spoof_ports_fini(&p->ports);
 	pod_unref(p->pod);
@@ -246,6 +247,7 @@ struct pod_proxy *pod_proxy_start(struct proxy_worker *w, struct pod *pod)
 	p->pod = pod_ref(pod);
 	list_init(&p->conns);
 	list_init(&p->tunnels);
+	list_init(&p->inner_conns);
 	loop_hook_init(&p->hook, on_hook);
 	spoof_ports_init(&p->ports, w->index, w->options->workers, rand_u64(&w->dice));
 	hbone_pool_init(&p->pool, w->loop, &w->scratch, &w->options->pool, &pool_owner);

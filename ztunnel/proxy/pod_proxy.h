@@ -38,6 +38,7 @@ struct pod_proxy {
 	struct pod *pod; /* a reference */
 	struct pod_listener listeners[LISTENER_KINDS];
 	struct hbone_pool pool;
+	struct list inner_conns; /* within its tunnels: struct inner_conn */
 	struct spoof_ports ports;
 	struct list conns;   /* struct pod_conn: streams and plain connections */
 	struct list tunnels; /* struct pod_conn: inbound tunnel connections */

@@ -246,6 +246,7 @@ enum err proxy_worker_start(const struct proxy_options *options, unsigned int in
 	w->mesh = mesh_ref(mesh);
 	w->shard = metrics_shard_new(options->metrics);
 	h2_events_init(&w->scratch);
+	h2_events_init(&w->inner_scratch);
 	rand_init_system(&w->dice);
 	list_init(&w->pods);
 	live_table_init(&w->live);
@@ -266,6 +267,7 @@ void proxy_worker_stop(struct proxy_worker *w)
 	post(new_errand(w), on_halt);
 	worker_join(w->thread);
 	h2_events_fini(&w->scratch);
+	h2_events_fini(&w->inner_scratch);
 	snapshot_unref(w->certs);
 	mesh_unref(w->mesh);
 	live_table_fini(&w->live);

@@ -63,6 +63,7 @@ struct proxy_worker {
 	struct loop *loop;
 	unsigned int index;
 	struct h2_events scratch;
+	struct h2_events inner_scratch; /* of connections within tunnels */
 	struct http1_server *ready_server;
 	struct metrics_shard *shard;
 	struct mesh *mesh;      /* a reference; replaced by proxy_worker_mesh */
