@@ -34,6 +34,7 @@ struct inner_conn {
 	struct iobuf *rx; /* arrived and not yet opened: [rx_start, rx_end) of it */
 	uint32_t rx_start, rx_end;
 	struct timer deadline; /* of the handshake, the answer, the close */
+	struct timer cool;     /* until a quiet connection gives its large buffer back */
 	struct timer tick;     /* PING, or a buffer to ask for again */
 	struct loop_hook kick;
 	struct list sibling;
@@ -72,6 +73,7 @@ static void inner_gone(struct inner_conn *c)
 	c->state = INNER_GONE;
 	timer_disarm(&c->deadline);
 	timer_disarm(&c->tick);
+	timer_disarm(&c->cool);
 	loop_hook_cancel(&c->kick);
 	list_remove(&c->sibling);
 	loop_retire(c->loop, &c->retired, free_inner);
@@ -399,6 +401,7 @@ static void open_record(struct inner_conn *c, uint8_t *p, size_t len)
 /* Open every whole record that has arrived. */
 static void open_records(struct inner_conn *c)
 {
+	timer_disarm(&c->cool);
 	while (c->rx_end > c->rx_start && c->state == INNER_OPEN && !c->peer_closed) {
 		uint8_t *p = c->rx->mem + c->rx_start;
 		size_t len = 0;
@@ -413,6 +416,19 @@ static void open_records(struct inner_conn *c)
 		c->rx_start += (uint32_t)len;
 		open_record(c, p, len);
 	}
+	if (c->rx_start != c->rx_end)
+		return;
+	if (c->rx->cls ==
+	    IOBUF_LARGE) /* views pin it all: it is to be filled before another is taken */
+		timer_arm(c->loop, &c->cool, TLS_CONN_COOL_MS);
+	else
+		drop_rx(c);
+}
+
+static void on_cool(struct timer *t)
+{
+	struct inner_conn *c = container_of(t, struct inner_conn, cool);
+
 	if (c->rx_start == c->rx_end)
 		drop_rx(c);
 }
@@ -617,6 +633,7 @@ enum err inner_call_start(struct inner_call *a, struct loop *loop, struct hbone_
 	buf_init(&c->hs_in, TLS_HANDSHAKE_IN_MAX);
 	timer_init(&c->deadline, on_deadline);
 	timer_init(&c->tick, on_tick);
+	timer_init(&c->cool, on_cool);
 	loop_hook_init(&c->kick, on_first);
 	list_init(&c->sibling);
 	list_push(setup->siblings, &c->sibling);

@@ -5,6 +5,7 @@ CULVERT_BUILD names the build directory (default: build), CULVERT_E2E_MB the siz
 transfers. Tests marked `asan` make sense with a sanitizer build too; any report of a sanitizer
 fails the module in which it appeared.
 """
+import copy
 import os
 import signal
 import sys
@@ -21,9 +22,9 @@ import ztunnel
 
 # The most important claims first.
 ORDER = ("test_bytes.py", "test_proof.py", "test_crash.py", "test_peers.py", "test_revocation.py",
-         "test_rotation.py", "test_policy.py",
-         "test_routes.py", "test_closing.py", "test_apps.py", "test_enroll.py", "test_drain.py",
-         "test_telemetry.py", "test_state.py", "test_redirect.py",
+         "test_rotation.py", "test_policy.py", "test_routes.py", "test_waypoints.py",
+         "test_networks.py", "test_wire.py", "test_closing.py", "test_apps.py", "test_enroll.py",
+         "test_drain.py", "test_telemetry.py", "test_state.py", "test_redirect.py",
          "test_redirect_dns.py", "test_dns.py")
 TEST_SECONDS = 60
 LOG_LINES_SHOWN = 40
@@ -106,9 +107,10 @@ def calm(mesh):
     lab = mesh.lab
     pods = [(p, p.enrolled, p.in_mesh, p.healthy, list(p.policies), dict(p.services),
              dict(p.more)) for p in lab.pods]
-    services, policies = list(lab.services), list(lab.policies)
+    services, policies = copy.deepcopy(lab.services), list(lab.policies)
+    workloads = list(lab.workloads)
     yield mesh
-    lab.services, lab.policies = services, policies
+    lab.services, lab.policies, lab.workloads = services, policies, workloads
     known = [entry[0] for entry in pods]
     for pod in lab.pods:
         if pod not in known:

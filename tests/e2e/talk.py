@@ -90,6 +90,18 @@ def named(name):
     return serve
 
 
+def splice(a, b, seen):
+    """Passes bytes on between two sockets, both ways, and remembers them."""
+    def run(source, sink):
+        with contextlib.suppress(OSError):
+            while data := source.recv(65536):
+                seen.append(data)
+                sink.sendall(data)
+            sink.shutdown(socket.SHUT_WR)
+    for pair in ((a, b), (b, a)):
+        threading.Thread(target=run, args=pair, daemon=True).start()
+
+
 def read_all(conn):
     data = b""
     while True:

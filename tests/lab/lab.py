@@ -243,6 +243,7 @@ class Lab:
         self.places, self.pods, self.hosts = [], [], []
         self.nodes = {}
         self.services, self.policies = [], []
+        self.workloads = []  # of whom the lab has no place: gateways, names
         self.captures = []
         self.is_up = True
         _make_run_dir(self.dir)
@@ -296,6 +297,14 @@ class Lab:
         for pod in pods:
             pod.services[f"{namespace}/{entry['hostname']}"] = ports
         return entry
+
+    def workload(self, uid, **entry):
+        """A workload without a pod."""
+        made = {"uid": uid, "name": uid, "namespace": "default", "workloadIps": [],
+                "trustDomain": world.TRUST_DOMAIN, "clusterId": world.CLUSTER, "services": {},
+                **entry}
+        self.workloads.append(made)
+        return made
 
     def write_state(self):
         for node in self.nodes.values():

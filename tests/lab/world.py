@@ -61,7 +61,7 @@ def exact(*values):
 
 def state(lab, node):
     return {
-        "workloads": [workload(pod, node) for pod in lab.pods if pod.in_mesh],
+        "workloads": [workload(pod, node) for pod in lab.pods if pod.in_mesh] + lab.workloads,
         "services": lab.services,
         "policies": lab.policies,
     }
@@ -99,24 +99,37 @@ def _facts(entry):
             ("authorizationPolicies", "applicationTunnel", "node") if entry.get(key)}
 
 
+def _waypoint(entry):
+    return (entry.get("waypoint") or {}).get("destination")
+
+
 def difference(dump, lab):
     """What a ztunnel's config_dump does not (yet) show of the lab's state; "" if nothing."""
     want = {pod.uid: "HBONE" if pod.enrolled else "TCP" for pod in lab.pods if pod.in_mesh}
+    want.update((w["uid"], w.get("protocol", "TCP")) for w in lab.workloads)
     have = {w.get("uid"): w["protocol"] for w in dump["workloads"]}
     if want != have:
         return f"workloads: {have} in place of {want}"
     health = {pod.uid: pod.healthy for pod in lab.pods if pod.in_mesh}
-    seen = {w.get("uid"): w["status"] == "Healthy" for w in dump["workloads"]}
+    seen = {w["uid"]: w["status"] == "Healthy" for w in dump["workloads"] if w["uid"] in health}
     if health != seen:
         return f"workload status: {seen} in place of {health}"
     want = {pod.uid: _facts(workload(pod, pod.node)) for pod in lab.pods if pod.in_mesh}
-    have = {w.get("uid"): _facts(w) for w in dump["workloads"]}
+    have = {w["uid"]: _facts(w) for w in dump["workloads"] if w["uid"] in want}
     if want != have:
         return f"workload facts: {have} in place of {want}"
     want = sorted(s["hostname"] for s in lab.services)
     have = sorted(s["hostname"] for s in dump["services"])
     if want != have:
         return f"services: {have} in place of {want}"
+    want = {s["hostname"]: _waypoint(s) for s in lab.services}
+    have = {s["hostname"]: _waypoint(s) for s in dump["services"]}
+    if want != have:
+        return f"waypoints of services: {have} in place of {want}"
+    want = {pod.uid: _waypoint(pod.more) for pod in lab.pods if pod.in_mesh}
+    have = {w["uid"]: _waypoint(w) for w in dump["workloads"] if w["uid"] in want}
+    if want != have:
+        return f"waypoints of workloads: {have} in place of {want}"
     key = lambda p: (p["namespace"], p["name"])
     want = [_plain(p) for p in sorted(lab.policies, key=key)]
     have = [_plain(p) for p in sorted(dump["policies"], key=key)]

@@ -168,11 +168,14 @@ void account_open(struct account *a, struct metrics_shard *shard, struct account
 	                        f->src_baggage != NULL || f->dst_baggage != NULL,
 	};
 	static const struct peer_texts nobody;
+	const struct peer_texts *src = &nobody, *dst = &nobody;
 	struct peer_texts peer;
-	const struct peer_texts *src = f->src_baggage != NULL ? &peer : &nobody;
-	const struct peer_texts *dst = f->dst_baggage != NULL ? &peer : &nobody;
 
 	copy_peer(f->src_baggage != NULL ? f->src_baggage : f->dst_baggage, &peer);
+	if (f->src_baggage != NULL)
+		src = &peer;
+	else if (f->dst_baggage != NULL)
+		dst = &peer;
 	*a = (struct account){.started_ms = now_ms, .direction = f->direction};
 	label_source(&l, f, src);
 	label_destination(&l, f, dst);

@@ -3,6 +3,7 @@
 
 #include <string.h>
 
+#include "common/base/str.h"
 #include "ztunnel/proxy/labels.h"
 
 static enum err choose(struct route *r, const struct pod_proxy *pod, const struct endpoint *client,
@@ -81,7 +82,7 @@ enum err route_settle(struct route *r)
 		if (!http_host_valid(span_str(host)))
 			return ERR_CONFIG; /* a wildcard: there is nobody of that name to ask for */
 		r->authority.is_name = true;
-		(void)strncpy(r->authority.host, host, sizeof(r->authority.host) - 1);
+		(void)str_copy(r->authority.host, sizeof(r->authority.host), span_str(host));
 	}
 	(void)http_authority_format(&r->authority, r->authority_text);
 	return ERR_OK;
