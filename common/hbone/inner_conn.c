@@ -416,7 +416,7 @@ static void open_records(struct inner_conn *c)
 		c->rx_start += (uint32_t)len;
 		open_record(c, p, len);
 	}
-	if (c->rx_start != c->rx_end)
+	if (c->rx == NULL || c->rx_start != c->rx_end)
 		return;
 	if (c->rx->cls ==
 	    IOBUF_LARGE) /* views pin it all: it is to be filled before another is taken */
