@@ -661,17 +661,17 @@ void inner_call_cancel(struct inner_call *a)
 	hbone_stream_reset(&a->stream, err_info(ERR_CANCELLED)->h2_code);
 }
 
-struct inner_conn *inner_conn_of(struct list *sibling)
+unsigned int inner_conn_recheck(struct list *siblings)
 {
-	return container_of(sibling, struct inner_conn, sibling);
-}
+	unsigned int ended = 0;
 
-struct tls_session *inner_conn_session(struct inner_conn *c)
-{
-	return c->tls;
-}
+	list_for_each_safe (it, tmp, siblings) {
+		struct inner_conn *c = container_of(it, struct inner_conn, sibling);
 
-void inner_conn_abort(struct inner_conn *c, enum err cause)
-{
-	inner_fail(c, cause);
+		if (c->state != INNER_OPEN || tls_session_recheck(c->tls) == ERR_OK)
+			continue;
+		inner_fail(c, ERR_TLS_REVOKED);
+		ended++;
+	}
+	return ended;
 }

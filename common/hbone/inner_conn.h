@@ -71,9 +71,7 @@ MUST_CHECK enum err inner_call_start(struct inner_call *a, struct loop *loop,
 /* Before answered(): nothing follows. Harmless after it. */
 void inner_call_cancel(struct inner_call *a);
 
-/* A sibling; for whoever checks peers anew: its session, and the end of it with cause. */
-struct inner_conn *inner_conn_of(struct list *sibling);
-struct tls_session *inner_conn_session(struct inner_conn *c);
-void inner_conn_abort(struct inner_conn *c, enum err cause);
+/* End those whose far end has been revoked, with ERR_TLS_REVOKED. Returns how many. */
+unsigned int inner_conn_recheck(struct list *siblings);
 
 #endif

@@ -253,6 +253,9 @@ static void on_inner_answered(struct inner_call *a, enum err cause)
 		                1);
 		open_account(o, a);
 	}
+	if (cause == ERR_TLS_REVOKED && a->peer == NULL)
+		metrics_add_for(worker_of(o)->shard, METRIC_CRL_POLICY_REJECTIONS,
+		                METRIC_LABELS("source"), 1);
 	if (cause == ERR_OK)
 		take_stream(o, &a->stream);
 	outbound_fail(o, cause);

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "common/base/check.h"
+#include "common/hbone/inner_conn.h"
 #include "common/mesh/mesh_table.h"
 #include "ztunnel/capture/original_dst.h"
 #include "ztunnel/proxy/inbound.h"
@@ -321,7 +322,7 @@ static void recheck_list(struct pod_proxy *p, struct list *list, const char *rep
 
 void pod_proxy_recheck(struct pod_proxy *p)
 {
-	unsigned int dropped = hbone_pool_recheck(&p->pool);
+	unsigned int dropped = hbone_pool_recheck(&p->pool) + inner_conn_recheck(&p->inner_conns);
 
 	if (dropped > 0)
 		metrics_add_for(p->worker->shard, METRIC_CRL_POLICY_REJECTIONS,
