@@ -27,7 +27,7 @@ MUST_CHECK enum err judge_new(const struct judge_query *q, const struct workload
                               char **words);
 /*
  * May it go on, after the mesh changed? An allowance is not logged again. A workload that is no longer known only loses
- * its connections to a policy that denies them: what allowed them may have gone with it (decision 0030).
+ * its connections to a policy that denies them: what allowed them may have gone with it (decision 0040).
  *
  * Errs: ERR_POLICY_CHANGED; words as above
  */
