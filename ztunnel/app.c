@@ -57,6 +57,17 @@ static void on_pod_down(void *arg, struct pod *pod)
 	       LOG_S("name", pod->name), LOG_S("namespace", pod->namespace));
 }
 
+static void on_pod_cut(void *arg, struct pod *pod)
+{
+	struct app *app = arg;
+
+	log_at(LOG_SCOPE_INPOD, LOG_WARN, "closing what a pod that left still had open",
+	       LOG_S("uid", pod->uid), LOG_S("name", pod->name),
+	       LOG_S("namespace", pod->namespace));
+	for (unsigned int i = 0; i < app->worker_count; i++)
+		proxy_worker_pod_cut(app->workers[i], pod, ERR_DRAINED);
+}
+
 /* The workloads of the state that ask to be captured on this node. */
 static size_t wanted_pods(const struct app *app, struct pod_wanted *out)
 {
@@ -78,6 +89,8 @@ static size_t wanted_pods(const struct app *app, struct pod_wanted *out)
 			.service_account = w->service_account,
 			.trust_domain = w->trust_domain,
 			.netns = w->netns,
+			.flags = w->dns_capture ? 0 : STEWARD_POD_NO_DNS,
+			.virts = w->virtual_interfaces,
 		};
 	}
 	return n;
@@ -198,7 +211,10 @@ static enum err start_workers(struct app *app)
 static enum err start_pods(struct app *app)
 {
 	struct pods_static_options opt = {
-		.events = {.pod_up = on_pod_up, .pod_down = on_pod_down, .arg = app},
+		.events = {.pod_up = on_pod_up,
+	                   .pod_down = on_pod_down,
+	                   .pod_cut = on_pod_cut,
+	                   .arg = app},
 		.drain_ms = (uint32_t)app->settings->drain_grace_ms,
 	};
 	enum err e = pods_static_new(app->steward, app->loop, &opt, &app->pods);

@@ -80,6 +80,8 @@ struct workload *mesh_workload_new(struct mesh *m)
 		.canonical_revision = "",
 		.locality = {"", "", ""},
 		.netns = "",
+		.virtual_interfaces = "",
+		.dns_capture = true,
 	};
 	return w;
 }

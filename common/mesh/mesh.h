@@ -103,6 +103,8 @@ struct workload {
 	size_t policy_count;
 	const struct authz_set *policy_set; /* of policies. Set by mesh_seal */
 	const char *netns; /* static enrollment: a path, or a name under /run/netns; "" = none */
+	const char *virtual_interfaces; /* with netns: inner devices, comma between; "" = none */
+	bool dns_capture; /* with netns: its questions to resolvers are answered by us */
 	struct source_pos pos;
 };
 

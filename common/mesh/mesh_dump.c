@@ -162,6 +162,9 @@ static void dump_workload(struct json_write *w, const struct workload *x, bool a
 	dump_locality(w, &x->locality);
 	dump_memberships(w, x, as_file);
 	given_str(w, "netns", x->netns);
+	given_str(w, "virtualInterfaces", x->virtual_interfaces);
+	if (!x->dns_capture)
+		json_kv_bool(w, "dnsCapture", false);
 	json_object_close(w);
 }
 

@@ -264,6 +264,8 @@ void mesh_yaml_workload(struct yaml_decode *d, const struct yaml_node *n, void *
 		{"capacity", yaml_field_u32, OF_WORKLOAD(capacity), false},
 		{"services", field_memberships, 0, true},
 		{"netns", yaml_field_text, OF_WORKLOAD(netns), false},
+		{"virtualInterfaces", yaml_field_text, OF_WORKLOAD(virtual_interfaces), false},
+		{"dnsCapture", yaml_field_bool, OF_WORKLOAD(dns_capture), false},
 	};
 	struct workload *w = out;
 

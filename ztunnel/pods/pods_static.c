@@ -10,12 +10,15 @@
 #include "common/base/check.h"
 #include "common/base/log.h"
 #include "common/base/mem.h"
+#include "common/base/str.h"
 #include "common/io/timer.h"
 
 enum {
-	RETRY_MS = 5000, /* contract 2.6 */
-	LOOK_MS = 20,    /* how often a draining pod is looked at */
-	TEXTS = 6,       /* of a struct pod_wanted */
+	RETRY_MS = 5000,     /* contract 2.6 */
+	LOOK_MS = 20,        /* how often a draining pod is looked at */
+	IDLE_LOOK_MS = 1000, /* and how often the others, for namespaces that are gone */
+	LAND_MS = 1000,      /* for connections that were cut to be over */
+	TEXTS = 7,           /* of a struct pod_wanted */
 };
 
 enum entry_state {
@@ -36,10 +39,13 @@ struct entry {
 	bool again;      /* wanted again while going: enrolled anew once it is gone */
 	bool tried;      /* at least one attempt ended */
 	bool superseded; /* another entry has taken over its capture: nothing of it to be released */
+	bool cut;        /* its connections were told to end */
 	char *texts[TEXTS];
 	struct pod_wanted as;
 	struct pod *pod;
 	uint64_t drain_until_ms;
+	char virt_text[POD_TEXT_MAX]; /* as.virts, each name with a NUL in place of its comma */
+	const char *virts[STEWARD_VIRTS_MAX + 1]; /* one too many is the steward's to refuse */
 	struct steward_enroll_req enroll;
 	struct steward_unenroll_req leave;
 	char why[STEWARD_WHY_MAX];
@@ -57,18 +63,23 @@ struct pods_static {
 	bool applied, swept, stopping;
 	uint32_t next_id;
 	struct timer look;
-	uint64_t retry_at_ms;
+	uint64_t retry_at_ms, gone_at_ms;
 };
 
 /* --- texts ---------------------------------------------------------------------------------- */
 
+static const char *virts_of(const struct pod_wanted *w)
+{
+	return w->virts == NULL ? "" : w->virts;
+}
+
 static void copy_texts(struct entry *e, const struct pod_wanted *w)
 {
-	const char *const from[] = {w->uid,          w->name, w->namespace, w->service_account,
-	                            w->trust_domain, w->netns};
-	const char **const to[] = {&e->as.uid,          &e->as.name,
-	                           &e->as.namespace,    &e->as.service_account,
-	                           &e->as.trust_domain, &e->as.netns};
+	const char *const from[] = {w->uid,          w->name,  w->namespace, w->service_account,
+	                            w->trust_domain, w->netns, virts_of(w)};
+	const char **const to[] = {
+		&e->as.uid,          &e->as.name,  &e->as.namespace, &e->as.service_account,
+		&e->as.trust_domain, &e->as.netns, &e->as.virts};
 
 	for (size_t i = 0; i < ARRAY_LEN(from); i++) {
 		e->texts[i] = mem_str(span_str(from[i]));
@@ -82,7 +93,28 @@ static bool same_wish(const struct pod_wanted *a, const struct pod_wanted *b)
 	return a->flags == b->flags && strcmp(a->uid, b->uid) == 0 &&
 	       strcmp(a->name, b->name) == 0 && strcmp(a->namespace, b->namespace) == 0 &&
 	       strcmp(a->service_account, b->service_account) == 0 &&
-	       strcmp(a->trust_domain, b->trust_domain) == 0 && strcmp(a->netns, b->netns) == 0;
+	       strcmp(a->trust_domain, b->trust_domain) == 0 && strcmp(a->netns, b->netns) == 0 &&
+	       strcmp(virts_of(a), virts_of(b)) == 0;
+}
+
+/* The names of inner devices, as the steward takes them. */
+static size_t split_virts(struct entry *e)
+{
+	struct span rest = span_str(e->as.virts);
+	char *at = e->virt_text;
+	size_t n = 0;
+
+	while (rest.p != NULL && n < ARRAY_LEN(e->virts)) {
+		struct span name = str_trim(str_split(&rest, ','));
+
+		if (name.n == 0)
+			continue;
+		memcpy(at, name.p, name.n);
+		at[name.n] = '\0';
+		e->virts[n++] = at;
+		at += name.n + 1;
+	}
+	return n;
 }
 
 static struct entry *entry_of(struct list *it)
@@ -167,13 +199,14 @@ static bool has_successor(const struct entry *e)
 	return false;
 }
 
-/* Its connections finish, new ones go to someone else. */
+/* Its connections finish, new ones go to someone else. With its namespace gone there is nobody to finish them. */
 static void drain(struct entry *e)
 {
 	struct pods_static *ps = e->owner;
 
 	e->state = ENTRY_DRAINING;
-	e->drain_until_ms = loop_now_ms(ps->loop) + ps->opt.drain_ms;
+	e->cut = false;
+	e->drain_until_ms = loop_now_ms(ps->loop) + (netns_changed(e) ? 0 : ps->opt.drain_ms);
 	timer_arm(ps->loop, &ps->look, 0);
 	ps->opt.events.pod_down(ps->opt.events.arg, e->pod);
 }
@@ -229,6 +262,8 @@ static void try_enroll(struct entry *e)
 	e->enroll.replace = predecessor_of(e) != NULL;
 	e->enroll.netns = e->as.netns;
 	e->enroll.flags = e->as.flags;
+	e->enroll.virts = e->virts;
+	e->enroll.virt_count = split_virts(e);
 	steward_enroll(ps->steward, ps->loop, &e->enroll, on_enrolled);
 }
 
@@ -286,6 +321,20 @@ static void drained(struct entry *e)
 	free_entry(e);
 }
 
+static void step_draining(struct entry *e)
+{
+	struct pods_static *ps = e->owner;
+	uint64_t now = loop_now_ms(ps->loop);
+
+	if (pod_is_idle(e->pod) || (e->cut && now >= e->drain_until_ms)) {
+		drained(e);
+	} else if (!e->cut && now >= e->drain_until_ms) {
+		e->cut = true;
+		e->drain_until_ms = now + LAND_MS;
+		ps->opt.events.pod_cut(ps->opt.events.arg, e->pod);
+	}
+}
+
 /* What this pod's state asks for next. */
 static void step(struct entry *e)
 {
@@ -299,9 +348,23 @@ static void step(struct entry *e)
 		e->state = ENTRY_UNCAPTURING;
 		e->leave.cookie = e->pod->enrolled.cookie;
 		steward_uncapture(ps->steward, ps->loop, &e->leave, on_uncaptured);
-	} else if (e->state == ENTRY_DRAINING &&
-	           (pod_is_idle(e->pod) || loop_now_ms(ps->loop) >= e->drain_until_ms)) {
-		drained(e);
+	} else if (e->state == ENTRY_DRAINING) {
+		step_draining(e);
+	}
+}
+
+/* A namespace that is gone, or another one under its name: what ran there is over. */
+static void look_for_netns(struct entry *e)
+{
+	bool serves = e->state == ENTRY_UP && e->wanted;
+
+	if ((!serves && e->state != ENTRY_DRAINING) || !netns_changed(e))
+		return;
+	if (serves) {
+		e->wanted = false;
+		e->again = true;
+	} else if (!e->cut) {
+		e->drain_until_ms = 0;
 	}
 }
 
@@ -309,6 +372,7 @@ static void on_look(struct timer *t)
 {
 	struct pods_static *ps = container_of(t, struct pods_static, look);
 	bool retry = loop_now_ms(ps->loop) >= ps->retry_at_ms;
+	bool look_gone = loop_now_ms(ps->loop) >= ps->gone_at_ms;
 	bool draining = false;
 
 	if (ps->stopping)
@@ -316,10 +380,8 @@ static void on_look(struct timer *t)
 	list_for_each_safe (it, tmp, &ps->entries) {
 		struct entry *e = entry_of(it);
 
-		if (retry && e->state == ENTRY_UP && e->wanted && netns_changed(e)) {
-			e->wanted = false;
-			e->again = true;
-		}
+		if (look_gone)
+			look_for_netns(e);
 		draining |= e->state == ENTRY_DRAINING;
 		if (retry && e->state == ENTRY_PENDING && e->wanted)
 			try_enroll(e);
@@ -328,7 +390,9 @@ static void on_look(struct timer *t)
 	}
 	if (retry)
 		ps->retry_at_ms = loop_now_ms(ps->loop) + RETRY_MS;
-	timer_arm(ps->loop, t, draining ? LOOK_MS : RETRY_MS);
+	if (look_gone)
+		ps->gone_at_ms = loop_now_ms(ps->loop) + IDLE_LOOK_MS;
+	timer_arm(ps->loop, t, draining ? LOOK_MS : IDLE_LOOK_MS);
 }
 
 /* --- the list ----------------------------------------------------------------------------------- */
@@ -369,8 +433,8 @@ static void start_sweep(struct pods_static *ps, const struct pod_wanted *wanted,
 
 static bool texts_fit(const struct pod_wanted *w)
 {
-	const char *const texts[] = {w->uid,          w->name, w->namespace, w->service_account,
-	                             w->trust_domain, w->netns};
+	const char *const texts[] = {w->uid,          w->name,  w->namespace, w->service_account,
+	                             w->trust_domain, w->netns, virts_of(w)};
 
 	for (size_t i = 0; i < ARRAY_LEN(texts); i++) {
 		if (strnlen(texts[i], POD_TEXT_MAX) == POD_TEXT_MAX)

@@ -28,11 +28,15 @@ struct pods_static_events {
 	 */
 	void (*pod_up)(void *arg, struct pod *pod);
 	/*
-	 * The pod is to be drained: new connections no longer come. Workers close their listeners and drop
-	 * their references, connections drop theirs when they end. Still held then: at the drain deadline
-	 * what remains of capture goes and those connections break.
+	 * The pod is to be drained: new connections no longer come. Workers close their listeners, say GOAWAY on
+	 * tunnels and drop their references, connections drop theirs when they end.
 	 */
 	void (*pod_down)(void *arg, struct pod *pod);
+	/*
+	 * The drain's deadline passed, or the pod's namespace is gone, and somebody still holds the pod: end its
+	 * connections. What has not landed soon after breaks, as what remains of capture goes then.
+	 */
+	void (*pod_cut)(void *arg, struct pod *pod);
 	void *arg;
 };
 

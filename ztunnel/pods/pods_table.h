@@ -22,12 +22,13 @@ enum {
 	POD_TEXT_MAX = 512
 }; /* each text of a pod; Kubernetes names end at 253, SPIFFE IDs at 2048 */
 
-/* A pod as some source of enrollment wants it; all texts borrowed, none NULL. */
+/* A pod as some source of enrollment wants it; all texts borrowed, none NULL but where it says so. */
 struct pod_wanted {
 	const char *uid; /* identifies the pod across changes */
 	const char *name, *namespace, *service_account, *trust_domain;
 	const char *netns; /* absolute path, or a name under /run/netns */
 	uint32_t flags;    /* STEWARD_POD_* */
+	const char *virts; /* inner devices, with commas between; NULL: none */
 };
 
 struct pod {

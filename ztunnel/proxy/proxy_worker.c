@@ -115,6 +115,29 @@ void proxy_worker_pod_down(struct proxy_worker *w, struct pod *pod)
 	post(e, on_pod_down);
 }
 
+static void on_pod_cut(struct letter *l)
+{
+	struct errand *e = container_of(l, struct errand, letter);
+
+	list_for_each (it, &e->worker->pods) {
+		struct pod_proxy *p = list_entry(it, struct pod_proxy, link);
+
+		if (p->pod == e->pod)
+			pod_proxy_cut(p, e->cause);
+	}
+	pod_unref(e->pod);
+	free(e);
+}
+
+void proxy_worker_pod_cut(struct proxy_worker *w, struct pod *pod, enum err cause)
+{
+	struct errand *e = new_errand(w);
+
+	e->pod = pod_ref(pod);
+	e->cause = cause;
+	post(e, on_pod_cut);
+}
+
 /* Whoever takes over binds the same port. */
 static void stop_ready(struct proxy_worker *w)
 {

@@ -91,6 +91,8 @@ void proxy_worker_mesh(struct proxy_worker *w,
                        struct mesh *mesh); /* takes a reference of its own */
 void proxy_worker_pod_up(struct proxy_worker *w, struct pod *pod); /* likewise */
 void proxy_worker_pod_down(struct proxy_worker *w, struct pod *pod);
+/* End what a pod that went down still has open, with cause. */
+void proxy_worker_pod_cut(struct proxy_worker *w, struct pod *pod, enum err cause);
 /* Close listeners, GOAWAY, let connections finish. */
 void proxy_worker_drain(struct proxy_worker *w);
 /* Revocation lists changed: end every tunnel whose peer is revoked now. */

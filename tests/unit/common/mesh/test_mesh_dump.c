@@ -16,7 +16,7 @@ static const char rich[] =
 	"applicationTunnel: {protocol: PROXY}, nativeTunnel: true, workloadName: wn, workloadType: "
 	"deployment, canonicalName: cn, canonicalRevision: \"1\", clusterId: ci, locality: {region: r}, "
 	"status: Unhealthy, authorizationPolicies: [a/p], capacity: 7, services: {a/s: {80: 8080}, a/gone: "
-	"{1: 2}}, netns: ns0}\n"
+	"{1: 2}}, netns: ns0, virtualInterfaces: br0, dnsCapture: false}\n"
 	"- {uid: up, name: up, namespace: a, workloadIps: [10.0.0.3], services: {a/s: {80: 81}, a/gone: "
 	"{}}}\n"
 	"services:\n"
@@ -106,7 +106,8 @@ static void workloads_are_sorted_and_leave_defaults_out(void **state)
 		"\"node\":\"no\",\"nativeTunnel\":true,\"applicationTunnel\":{\"protocol\":\"PROXY\","
 		"\"port\":null},\"status\":\"Unhealthy\",\"clusterId\":\"ci\",\"capacity\":7,"
 		"\"authorizationPolicies\":[\"a/p\"],\"locality\":{\"region\":\"r\",\"zone\":\"\","
-		"\"subzone\":\"\"},\"services\":[\"a/s\",\"a/gone\"],\"netns\":\"ns0\"}");
+		"\"subzone\":\"\"},\"services\":[\"a/s\",\"a/gone\"],\"netns\":\"ns0\","
+		"\"virtualInterfaces\":\"br0\",\"dnsCapture\":false}");
 	assert_json(
 		json_array_get(v, 2),
 		"{\"workloadIps\":[],\"protocol\":\"TCP\",\"networkMode\":\"Standard\",\"uid\":\"z\","

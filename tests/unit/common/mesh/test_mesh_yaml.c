@@ -67,6 +67,8 @@ static const char whole_file[] =
 	"  services:\n"
 	"    \"default/web.default.svc.cluster.local\": {80: 8080}\n"
 	"  netns: pod-a\n"
+	"  virtualInterfaces: br0, br1\n"
+	"  dnsCapture: false\n"
 	"services:\n"
 	"- name: web\n"
 	"  namespace: default\n"
@@ -131,6 +133,8 @@ static void every_key_of_the_contract_is_read(void **state)
 	assert_ptr_equal(w->policies[0], p);
 	assert_ptr_equal(w->memberships[0].service, s);
 	assert_string_equal(w->netns, "pod-a");
+	assert_string_equal(w->virtual_interfaces, "br0, br1");
+	assert_false(w->dns_capture);
 	assert_int_equal(s->ports.n, 2);
 	assert_int_equal(s->ports.v[0].service_port, 79);
 	assert_int_equal(port_map_find(&s->ports, 80)->target_port, 8080);

@@ -28,6 +28,7 @@ static struct {
 	size_t keep_count;
 	unsigned int pods_alive;
 	struct pod *held; /* by a worker, so to say */
+	size_t virts;     /* of the last enrollment */
 } story;
 
 static void tell(const char *verb, const char *whom)
@@ -67,6 +68,7 @@ void steward_enroll(struct steward *s, struct loop *loop, struct steward_enroll_
 
 	(void)s;
 	tell(req->replace ? "replace" : "enroll", name_of(req->netns));
+	story.virts = req->virt_count;
 	(void)stat(req->netns, &st);
 	req->ret_err = fails ? ERR_CONFIG : ERR_OK;
 	(void)snprintf(req->ret_why, sizeof(req->ret_why), "%s", fails ? "no such thing" : "");
@@ -128,6 +130,12 @@ static void on_down(void *arg, struct pod *pod)
 	tell("down", pod->service_account);
 }
 
+static void on_cut(void *arg, struct pod *pod)
+{
+	(void)arg;
+	tell("cut", pod->service_account);
+}
+
 struct fixture {
 	struct loop *loop;
 	struct pods_static *ps;
@@ -146,7 +154,8 @@ static void touch(const char *path)
 static int setup(void **state)
 {
 	struct fixture *f = calloc(1, sizeof(*f));
-	struct pods_static_options opt = {.events = {on_up, on_down, NULL}, .drain_ms = DRAIN_MS};
+	struct pods_static_options opt = {.events = {on_up, on_down, on_cut, NULL},
+	                                  .drain_ms = DRAIN_MS};
 
 	memset(&story, 0, sizeof(story));
 	(void)snprintf(f->dir, sizeof(f->dir), "/tmp/cvt-pods-XXXXXX");
@@ -263,7 +272,7 @@ static void a_pod_is_released_only_when_its_last_connection_is_over(void **state
 	assert_story("release it");
 }
 
-static void a_pod_that_does_not_drain_is_released_at_the_deadline(void **state)
+static void a_pod_that_does_not_drain_is_cut_at_the_deadline_and_then_released(void **state)
 {
 	struct fixture *f = *state;
 	struct pod_wanted w[] = {wish("1", "one", f->a)};
@@ -272,8 +281,87 @@ static void a_pod_that_does_not_drain_is_released_at_the_deadline(void **state)
 	story.held = pod_ref(pods_table_find(pods_static_table(f->ps), "1"));
 	story.text[0] = '\0';
 	apply(f, NULL, 0);
-	run(f, DRAIN_MS + 200);
-	assert_story("uncapture it, down one, release it");
+	run(f, DRAIN_MS - 200);
+	assert_story("uncapture it, down one");
+	run(f, 400);
+	assert_story("cut one");
+	pod_unref(story.held);
+	story.held = NULL;
+	run(f, 100);
+	assert_story("release it"); /* as soon as the cut ones are over */
+}
+
+static void a_connection_that_does_not_end_when_cut_holds_nothing_up(void **state)
+{
+	struct fixture *f = *state;
+	struct pod_wanted w[] = {wish("1", "one", f->a)};
+
+	apply(f, w, 1);
+	story.held = pod_ref(pods_table_find(pods_static_table(f->ps), "1"));
+	story.text[0] = '\0';
+	apply(f, NULL, 0);
+	run(f, DRAIN_MS + 5000);
+	assert_story("uncapture it, down one, cut one, release it");
+}
+
+static void a_pod_whose_namespace_is_gone_is_cut_without_a_drain(void **state)
+{
+	struct fixture *f = *state;
+	struct pod_wanted w[] = {wish("1", "one", f->a), wish("2", "two", f->b)};
+
+	apply(f, w, 2);
+	story.held = pod_ref(pods_table_find(pods_static_table(f->ps), "1"));
+	story.text[0] = '\0';
+	assert_int_equal(unlink(f->a), 0);
+	apply(f, w + 1, 1);
+	run(f, 200);
+	assert_story("uncapture it, down one, cut one");
+}
+
+static void a_namespace_that_goes_while_its_pod_drains_ends_the_drain(void **state)
+{
+	struct fixture *f = *state;
+	struct pod_wanted w[] = {wish("1", "one", f->a)};
+
+	apply(f, w, 1);
+	story.held = pod_ref(pods_table_find(pods_static_table(f->ps), "1"));
+	story.text[0] = '\0';
+	apply(f, NULL, 0);
+	run(f, 100);
+	assert_story("uncapture it, down one");
+	assert_int_equal(unlink(f->a), 0);
+	run(f, 1100);
+	assert_story("cut one");
+}
+
+static void a_wanted_pod_whose_namespace_goes_is_cut_within_moments(void **state)
+{
+	struct fixture *f = *state;
+	struct pod_wanted w[] = {wish("1", "one", f->a)};
+
+	apply(f, w, 1);
+	story.held = pod_ref(pods_table_find(pods_static_table(f->ps), "1"));
+	story.text[0] = '\0';
+	assert_int_equal(unlink(f->a), 0);
+	run(f, 1200);
+	assert_story("uncapture it, down one, cut one");
+}
+
+static void other_inner_devices_are_another_enrollment(void **state)
+{
+	struct fixture *f = *state;
+	struct pod_wanted w = wish("1", "one", f->a);
+
+	w.virts = "br0, br1";
+	apply(f, &w, 1);
+	assert_int_equal(story.virts, 2);
+	story.text[0] = '\0';
+	w.virts = "br0";
+	apply(f, &w, 1);
+	assert_story("replace a, up one, down one");
+	assert_int_equal(story.virts, 1);
+	apply(f, &w, 1);
+	assert_story("");
 }
 
 static void a_failing_pod_is_tried_again_while_others_run(void **state)
@@ -380,7 +468,8 @@ static void a_list_that_makes_no_sense_is_refused_and_the_last_one_stays(void **
 static void stopping_at_any_turn_lands_every_request(void **state)
 {
 	struct fixture *f = *state;
-	struct pods_static_options opt = {.events = {on_up, on_down, NULL}, .drain_ms = DRAIN_MS};
+	struct pods_static_options opt = {.events = {on_up, on_down, on_cut, NULL},
+	                                  .drain_ms = DRAIN_MS};
 	struct pod_wanted w[] = {wish("1", "one", f->a), wish("2", "two", f->b)};
 
 	for (int cut = 0; cut < 24; cut++) {
@@ -418,7 +507,12 @@ int main(void)
 		CASE(an_empty_first_list_still_sweeps),
 		CASE(a_pod_no_longer_wanted_goes_and_the_other_stays),
 		CASE(a_pod_is_released_only_when_its_last_connection_is_over),
-		CASE(a_pod_that_does_not_drain_is_released_at_the_deadline),
+		CASE(a_pod_that_does_not_drain_is_cut_at_the_deadline_and_then_released),
+		CASE(a_connection_that_does_not_end_when_cut_holds_nothing_up),
+		CASE(a_pod_whose_namespace_is_gone_is_cut_without_a_drain),
+		CASE(a_namespace_that_goes_while_its_pod_drains_ends_the_drain),
+		CASE(a_wanted_pod_whose_namespace_goes_is_cut_within_moments),
+		CASE(other_inner_devices_are_another_enrollment),
 		CASE(a_failing_pod_is_tried_again_while_others_run),
 		CASE(other_words_for_the_same_pod_leave_no_moment_outside_the_mesh),
 		CASE(while_the_new_words_fail_the_old_ones_serve),
