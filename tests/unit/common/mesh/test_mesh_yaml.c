@@ -147,8 +147,8 @@ static void every_key_of_the_contract_is_read(void **state)
 	assert_int_equal(s->ip_families, FAMILIES_DUAL);
 	assert_true(s->canonical);
 	assert_int_equal(s->identity_count, 1);
-	assert_int_equal(p->pos.line, 48);
-	assert_int_equal(p->rules[0].pos.line, 54);
+	assert_int_equal(p->pos.line, 50);
+	assert_int_equal(p->rules[0].pos.line, 56);
 	assert_int_equal(x->principals.n, 3);
 	assert_int_equal(x->principals.v[1].kind, MATCH_PREFIX);
 	assert_int_equal(x->principals.v[2].kind, MATCH_PRESENCE);
