@@ -2,6 +2,7 @@
 #include "common/io/loop.h"
 
 #include <errno.h>
+#include <netinet/in.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -187,6 +188,60 @@ void loop_sendv(struct loop *loop, struct op_msg *op, int fd, struct iovec *iov,
 
 	prepare(loop, &op->op, OP_SENDV, fd, done);
 	loop->backend->start(loop, &op->op, &req);
+}
+
+void loop_recv_dgram(struct loop *loop, struct op_dgram *op, int fd, void *mem, size_t len,
+                     op_done_fn *done)
+{
+	op->iov = (struct iovec){.iov_base = mem, .iov_len = len};
+	(void)set_message(&op->msg, &op->iov, 1);
+	op->msg.msg.msg_name = &op->name;
+	op->msg.msg.msg_namelen = sizeof(op->name);
+	op->msg.msg.msg_control = op->control.bytes;
+	op->msg.msg.msg_controllen = sizeof(op->control.bytes);
+	prepare(loop, &op->msg.op, OP_RECV_DGRAM, fd, done);
+	loop->backend->start(loop, &op->msg.op, &(struct loop_request){.mem = mem, .len = len});
+}
+
+void loop_send_dgram(struct loop *loop, struct op_dgram *op, int fd, socklen_t name_len,
+                     struct span mem, op_done_fn *done)
+{
+	op->iov = (struct iovec){.iov_base = (void *)(uintptr_t)mem.p, .iov_len = mem.n};
+	(void)set_message(&op->msg, &op->iov, 1);
+	CHECK(name_len <= sizeof(op->name));
+	op->msg.msg.msg_name = name_len > 0 ? &op->name : NULL;
+	op->msg.msg.msg_namelen = name_len;
+	prepare(loop, &op->msg.op, OP_SEND_DGRAM, fd, done);
+	loop->backend->start(loop, &op->msg.op, &(struct loop_request){.len = mem.n});
+}
+
+struct endpoint op_dgram_from(const struct op_dgram *op)
+{
+	if (op->msg.msg.msg_namelen == 0)
+		return (struct endpoint){.port = 0};
+	return endpoint_of_sockaddr(&op->name);
+}
+
+struct endpoint op_dgram_to(const struct op_dgram *op)
+{
+	const struct msghdr *msg = &op->msg.msg;
+	struct sockaddr_storage ss = {.ss_family = AF_UNSPEC};
+
+	for (struct cmsghdr *c = CMSG_FIRSTHDR(msg); c != NULL;
+	     c = CMSG_NXTHDR((struct msghdr *)(uintptr_t)msg, c)) {
+		size_t len = c->cmsg_len - CMSG_LEN(0);
+
+		if (((c->cmsg_level == SOL_IP && c->cmsg_type == IP_ORIGDSTADDR) ||
+		     (c->cmsg_level == SOL_IPV6 && c->cmsg_type == IPV6_ORIGDSTADDR)) &&
+		    len <= sizeof(ss))
+			memcpy(&ss, CMSG_DATA(c), len);
+	}
+	return endpoint_of_sockaddr(&ss);
+}
+
+bool op_dgram_cut(const struct op_dgram *op)
+{
+	return (op->msg.msg.msg_flags & MSG_TRUNC) != 0;
 }
 
 void loop_poll(struct loop *loop, struct op *op, int fd, short events, op_done_fn *done)

@@ -20,6 +20,8 @@
 #include "common/base/err.h"
 #include "common/base/iobuf.h"
 #include "common/base/list.h"
+#include "common/base/netaddr.h"
+#include "common/base/span.h"
 
 struct loop;
 struct op;
@@ -52,6 +54,19 @@ struct op_msg {
 	struct op op;
 	uint32_t sent;     /* private: of earlier submissions of the same send */
 	struct msghdr msg; /* private */
+};
+
+enum { LOOP_CONTROL_MAX = 64 }; /* octets of ancillary data: where a datagram was sent to */
+
+/* An op with room for the addresses of one datagram. */
+struct op_dgram {
+	struct op_msg msg; /* first: private but for msg.op */
+	struct iovec iov;  /* private */
+	struct sockaddr_storage name;
+	union {
+		size_t align;
+		uint8_t bytes[LOOP_CONTROL_MAX];
+	} control; /* private */
 };
 
 struct loop_options {
@@ -122,6 +137,29 @@ void loop_recvv_now(struct loop *loop, struct op_msg *op, int fd, struct iovec *
  */
 void loop_sendv(struct loop *loop, struct op_msg *op, int fd, struct iovec *iov,
                 unsigned int iov_count, op_done_fn *done);
+
+/*
+ * Receive one datagram into lent memory. res = its octets, cut to len (op_dgram_cut tells); 0 is an empty one.
+ * op->name is who sent it, msg.msg.msg_namelen long.
+ */
+void loop_recv_dgram(struct loop *loop, struct op_dgram *op, int fd, void *mem, size_t len,
+                     op_done_fn *done);
+/*
+ * Send one datagram, whole or not at all, to the address in op->name, which has name_len octets; 0: where fd is
+ * connected to. mem is lent until done, and not empty. res = mem.n, or -errno: -EMSGSIZE when it is too large for the way.
+ */
+void loop_send_dgram(struct loop *loop, struct op_dgram *op, int fd, socklen_t name_len,
+                     struct span mem, op_done_fn *done);
+static inline struct op_dgram *op_dgram_of(struct op *op)
+{
+	return container_of(op, struct op_dgram, msg.op);
+}
+/* Of a received datagram, readable from done() on. */
+struct endpoint op_dgram_from(const struct op_dgram *op);
+/* Where it was sent to, when the socket has IP_RECVORIGDSTADDR or IPV6_RECVORIGDSTADDR; else of IP_NONE. */
+struct endpoint op_dgram_to(const struct op_dgram *op);
+/* It was longer than the memory for it. */
+bool op_dgram_cut(const struct op_dgram *op);
 
 /* Wait for poll(2) events once. res = revents. */
 void loop_poll(struct loop *loop, struct op *op, int fd, short events, op_done_fn *done);

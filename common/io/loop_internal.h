@@ -26,6 +26,8 @@ enum op_kind {
 	OP_RECV_SMALL,
 	OP_RECVV_NOW,
 	OP_SENDV,
+	OP_RECV_DGRAM,
+	OP_SEND_DGRAM,
 	OP_POLL,
 	OP_POST,
 };

@@ -131,6 +131,14 @@ static void uring_start(struct loop *loop, struct op *op, const struct loop_requ
 		sqe = sqe_of(u);
 		io_uring_prep_recvmsg(sqe, op->fd, &op_msg_of(op)->msg, MSG_DONTWAIT);
 		break;
+	case OP_RECV_DGRAM:
+		sqe = sqe_of(u);
+		io_uring_prep_recvmsg(sqe, op->fd, &op_msg_of(op)->msg, 0);
+		break;
+	case OP_SEND_DGRAM:
+		sqe = sqe_of(u);
+		io_uring_prep_sendmsg(sqe, op->fd, &op_msg_of(op)->msg, MSG_NOSIGNAL);
+		break;
 	case OP_POLL:
 		sqe = sqe_of(u);
 		io_uring_prep_poll_add(sqe, op->fd, (unsigned int)(unsigned short)req->events);

@@ -10,6 +10,7 @@
 #include "common/base/rand.h"
 #include "common/io/loop_internal.h"
 #include "tests/sim/sim.h"
+#include "tests/sim/sim_dgram.h"
 #include "tests/sim/sim_socket.h"
 
 enum {
@@ -37,6 +38,7 @@ struct loop_sim {
 	uint64_t clock_ns;
 	struct list ops; /* of sim_op, oldest first */
 	struct sim_net net;
+	struct sim_dgrams dgrams;
 	bool idle; /* the last wait found nothing that could ever happen */
 	unsigned int idle_turns;
 };
@@ -195,11 +197,57 @@ static bool try_sendv(struct loop_sim *s, struct sim_op *so)
 	return true;
 }
 
+/* The ancillary data and flags a kernel would have given. */
+static void fill_message(struct msghdr *msg, const struct sim_dgram_way *way)
+{
+	struct cmsghdr *c = CMSG_FIRSTHDR(msg);
+	struct sockaddr_storage ss;
+	socklen_t len = endpoint_to_sockaddr(&way->to, false, &ss);
+	bool v6 = way->to.ip.family == IP_V6;
+
+	CHECK(c != NULL && CMSG_SPACE(len) <= msg->msg_controllen);
+	*c = (struct cmsghdr){.cmsg_len = CMSG_LEN(len),
+	                      .cmsg_level = v6 ? SOL_IPV6 : SOL_IP,
+	                      .cmsg_type = v6 ? IPV6_ORIGDSTADDR : IP_ORIGDSTADDR};
+	memcpy(CMSG_DATA(c), &ss, len);
+	msg->msg_controllen = CMSG_SPACE(len);
+	msg->msg_namelen = endpoint_to_sockaddr(&way->from, false, msg->msg_name);
+	msg->msg_flags = way->cut ? MSG_TRUNC : 0;
+}
+
+static bool try_recv_dgram(struct loop_sim *s, struct sim_op *so)
+{
+	struct sim_dgram_way way;
+	ssize_t n = sim_dgram_recv(&s->dgrams, so->op->fd, so->mem, so->len, &way);
+
+	if (n < 0)
+		return false;
+	fill_message(&op_msg_of(so->op)->msg, &way);
+	return finish(s, so, (int32_t)n);
+}
+
+static bool try_send_dgram(struct loop_sim *s, struct sim_op *so)
+{
+	const struct msghdr *msg = &op_msg_of(so->op)->msg;
+	struct endpoint to;
+
+	CHECK(msg->msg_name != NULL); /* the simulator's sockets are not connected */
+	to = endpoint_of_sockaddr(msg->msg_name);
+	return finish(
+		s, so,
+		(int32_t)sim_dgram_send(&s->dgrams, so->op->fd, NULL, &to,
+	                                span_of(msg->msg_iov->iov_base, msg->msg_iov->iov_len)));
+}
+
 static bool try_poll(struct loop_sim *s, struct sim_op *so)
 {
 	struct pollfd p = {.fd = so->op->fd, .events = so->events};
 
-	if (p.fd >= SIM_FD_FIRST)
+	if (sim_dgram_is(p.fd))
+		p.revents = (short)((sim_dgram_readable(&s->dgrams, p.fd) ? POLLIN | POLLOUT
+		                                                          : POLLOUT) &
+		                    so->events);
+	else if (p.fd >= SIM_FD_FIRST)
 		p.revents = (short)(sim_net_poll(&s->net, p.fd) & (so->events | POLLERR | POLLHUP));
 	else
 		CHECK(poll(&p, 1, 0) >= 0); /* a mailbox's eventfd is a real one */
@@ -216,6 +264,8 @@ static bool try_kind(struct loop_sim *s, struct sim_op *so)
 	case OP_RECV_SMALL: return try_recv_provided(s, so);
 	case OP_RECVV_NOW: return try_recvv_now(s, so);
 	case OP_SENDV: return try_sendv(s, so);
+	case OP_RECV_DGRAM: return try_recv_dgram(s, so);
+	case OP_SEND_DGRAM: return try_send_dgram(s, so);
 	case OP_POLL: return try_poll(s, so);
 	case OP_NONE:
 	case OP_POST: break;
@@ -349,7 +399,10 @@ static void sim_close(struct loop *loop, int fd, bool reset)
 
 	list_for_each (it, &s->ops)
 		CHECK(list_entry(it, struct sim_op, link)->op->fd != fd); /* no op may be pending */
-	sim_net_close(&s->net, fd, reset);
+	if (sim_dgram_is(fd))
+		sim_dgram_close(&s->dgrams, fd);
+	else
+		sim_net_close(&s->net, fd, reset);
 }
 
 static void sim_free(struct loop *loop)
@@ -357,6 +410,7 @@ static void sim_free(struct loop *loop)
 	struct loop_sim *s = sim_of(loop);
 
 	sim_net_fini(&s->net);
+	sim_dgrams_fini(&s->dgrams);
 	loop_fini(loop);
 	free(s);
 }
@@ -446,6 +500,27 @@ int sim_accept(struct loop *loop, int fd)
 	return sim_net_accept(&sim_of(loop)->net, fd);
 }
 
+int sim_udp(struct loop *loop, const struct endpoint *ep, bool catch_all)
+{
+	return sim_dgram_socket(&sim_of(loop)->dgrams, ep, catch_all);
+}
+
+ssize_t sim_udp_send(struct loop *loop, int fd, const struct endpoint *from,
+                     const struct endpoint *to, const void *mem, size_t n)
+{
+	return sim_dgram_send(&sim_of(loop)->dgrams, fd, from, to, span_of(mem, n));
+}
+
+ssize_t sim_udp_recv(struct loop *loop, int fd, void *mem, size_t n, struct endpoint *ret_from)
+{
+	struct sim_dgram_way way;
+	ssize_t rc = sim_dgram_recv(&sim_of(loop)->dgrams, fd, mem, n, &way);
+
+	if (rc >= 0)
+		*ret_from = way.from;
+	return rc;
+}
+
 bool sim_peer(struct loop *loop, int fd, struct endpoint *ret_ep)
 {
 	return sim_net_peer(&sim_of(loop)->net, fd, ret_ep);
@@ -458,5 +533,5 @@ struct endpoint sim_local(struct loop *loop, int fd)
 
 size_t sim_open_sockets(const struct loop *loop)
 {
-	return sim_read_of(loop)->net.open_count;
+	return sim_read_of(loop)->net.open_count + sim_read_of(loop)->dgrams.open_count;
 }

@@ -64,6 +64,16 @@ ssize_t sim_read(struct loop *loop, int fd, void *mem, size_t n);
 /* A connection of a listener, or -EAGAIN. */
 int sim_accept(struct loop *loop, int fd);
 
+/*
+ * A UDP socket at ep; NULL: at an address of its own. catch_all: it also receives what is sent to addresses nobody
+ * has, as a captured pod's listener does. No datagram is lost but to a full queue.
+ */
+int sim_udp(struct loop *loop, const struct endpoint *ep, bool catch_all);
+/* The test's own hands: at once. from NULL: the socket's own address. recv gives -EAGAIN when there is nothing. */
+ssize_t sim_udp_send(struct loop *loop, int fd, const struct endpoint *from,
+                     const struct endpoint *to, const void *mem, size_t n);
+ssize_t sim_udp_recv(struct loop *loop, int fd, void *mem, size_t n, struct endpoint *ret_from);
+
 /* Who a socket is connected to, or comes from: false when it is not connected. */
 bool sim_peer(struct loop *loop, int fd, struct endpoint *ret_ep);
 /* Its own end; of an unconnected socket the one it will connect from. */

@@ -19,6 +19,8 @@ struct bed {
 	void (*pair)(struct loop *loop, int ret_fds[2]);
 	int (*listen)(struct loop *loop, struct endpoint *ret_ep);
 	int (*socket)(struct loop *loop);
+	int (*udp)(struct loop *loop,
+	           struct endpoint *ret_ep); /* it hears where datagrams were sent to */
 	/* Where a connect waits for an answer that does not come. What has to be closed afterwards goes to ret_fds. */
 	void (*dead_end)(struct loop *loop, struct endpoint *ret_ep, int ret_fds[2]);
 	ssize_t (*write)(struct loop *loop, int fd, const void *mem, size_t n);
@@ -27,5 +29,7 @@ struct bed {
 
 /* Runs all; returns how many failed. */
 int loop_suite_run(const struct bed *bed);
+/* The part about datagrams. */
+int dgram_suite_run(const struct bed *bed);
 
 #endif

@@ -50,12 +50,19 @@ static void bed_dead_end(struct loop *loop, struct endpoint *ret_ep, int ret_fds
 	ret_fds[1] = -1;
 }
 
+static int bed_udp(struct loop *loop, struct endpoint *ret_ep)
+{
+	*ret_ep = new_endpoint();
+	return sim_udp(loop, ret_ep, false);
+}
+
 static const struct bed sim_bed = {
 	.name = "loop_sim",
 	.new_loop = new_loop,
 	.pair = sim_pair,
 	.listen = bed_listen,
 	.socket = sim_socket,
+	.udp = bed_udp,
 	.dead_end = bed_dead_end,
 	.write = sim_write,
 	.read = sim_read,
@@ -270,9 +277,9 @@ int main(void)
 
 	for (uint64_t seed = 0; seed < SEEDS; seed++) {
 		options = (struct sim_options){.seed = seed, .connect_ms_max = seed % 3};
-		failed += loop_suite_run(&sim_bed);
+		failed += loop_suite_run(&sim_bed) + dgram_suite_run(&sim_bed);
 	}
 	options = (struct sim_options){.eager = true, .whole = true};
-	failed += loop_suite_run(&sim_bed);
+	failed += loop_suite_run(&sim_bed) + dgram_suite_run(&sim_bed);
 	return failed + cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -41,6 +41,21 @@ static int bed_listen(struct loop *loop, struct endpoint *ret_ep)
 	return fd;
 }
 
+static int bed_udp(struct loop *loop, struct endpoint *ret_ep)
+{
+	int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	const int on = 1;
+	struct sockaddr_storage ss;
+	socklen_t len = endpoint_to_sockaddr(&anywhere, false, &ss);
+
+	(void)loop;
+	assert_true(fd >= 0);
+	assert_int_equal(setsockopt(fd, SOL_IP, IP_RECVORIGDSTADDR, &on, sizeof(on)), 0);
+	assert_int_equal(bind(fd, (struct sockaddr *)&ss, len), 0);
+	assert_int_equal(listener_endpoint(fd, ret_ep), ERR_OK);
+	return fd;
+}
+
 static int bed_socket(struct loop *loop)
 {
 	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
@@ -114,6 +129,7 @@ static const struct bed uring_bed = {
 	.pair = bed_pair,
 	.listen = bed_listen,
 	.socket = bed_socket,
+	.udp = bed_udp,
 	.dead_end = bed_dead_end,
 	.write = bed_write,
 	.read = bed_read,
@@ -250,7 +266,7 @@ int main(void)
 
 	tiny.name = "loop_uring_tiny";
 	tiny.new_loop = new_tiny_loop;
-	failed = loop_suite_run(&uring_bed);
+	failed = loop_suite_run(&uring_bed) + dgram_suite_run(&uring_bed);
 	failed += loop_suite_run(&tiny);
 	return failed + cmocka_run_group_tests(tests, NULL, NULL);
 }
