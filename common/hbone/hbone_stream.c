@@ -20,6 +20,7 @@ void hbone_carrier_init(struct hbone_carrier *c, const struct hbone_carrier_driv
 	c->count = 0;
 	c->held = 0;
 	c->owed = 0;
+	c->queued = 0;
 }
 
 /* --- the driver of a carrier on a connection ------------------------------------------------ */
@@ -52,10 +53,19 @@ void hbone_conn_init(struct hbone_conn *c)
 
 /* --- the carrier's streams ------------------------------------------------------------------- */
 
+/* n octets of s left, or never will. */
+static void unqueue(struct hbone_stream *s, size_t n)
+{
+	CHECK(n <= s->unsent);
+	s->unsent -= n;
+	s->carrier->queued -= n;
+}
+
 static void unlink_stream(struct hbone_stream *s)
 {
 	struct hbone_carrier *c = s->carrier;
 
+	unqueue(s, s->unsent);
 	list_remove(&s->link);
 	c->count--;
 	s->carrier = NULL;
@@ -142,7 +152,10 @@ void hbone_carrier_event(struct hbone_carrier *c, const struct h2_event *ev, str
 		s->peer_ended = true;
 		s->owner->end(s);
 		break;
-	case H2_EV_SENT: s->owner->sent(s, ev->sent); break;
+	case H2_EV_SENT:
+		unqueue(s, ev->sent);
+		s->owner->sent(s, ev->sent);
+		break;
 	case H2_EV_RESET: break_stream(s, cause_of_reset(ev->code)); break;
 	case H2_EV_CLOSED: /* END went both ways; bytes not taken yet no longer depend on the carrier */
 		release(c, s->untaken);
@@ -219,12 +232,18 @@ void hbone_stream_reset(struct hbone_stream *s, uint32_t code)
 
 bool hbone_stream_put(struct hbone_stream *s, struct iobuf_view v)
 {
+	size_t n = v.len;
+
 	if (s->carrier == NULL) {
 		iobuf_unref(v.buf);
 		return false;
 	}
 	kick(s->carrier);
-	return h2_session_put(session_of(s->carrier), s->id, v) == ERR_OK;
+	if (h2_session_put(session_of(s->carrier), s->id, v) != ERR_OK)
+		return false;
+	s->unsent += n;
+	s->carrier->queued += n;
+	return true;
 }
 
 void hbone_stream_end(struct hbone_stream *s)
@@ -238,6 +257,11 @@ void hbone_stream_end(struct hbone_stream *s)
 size_t hbone_stream_queued(const struct hbone_stream *s)
 {
 	return s->carrier == NULL ? 0 : h2_session_queued(session_of(s->carrier), s->id);
+}
+
+bool hbone_stream_crowded(const struct hbone_stream *s)
+{
+	return s->carrier != NULL && s->carrier->queued >= CARRIER_QUEUED_MAX;
 }
 
 void hbone_stream_taken(struct hbone_stream *s, size_t n)

@@ -21,6 +21,10 @@ enum {
 	/* Octets received, not yet taken by applications, for which connection window is lent in advance:
 	 * as much again as the window itself, so eight stalled streams of 4 MiB do not stop a ninth. */
 	CARRIER_HELD_MAX = 16 * 1024 * 1024,
+	/* Octets all streams of a carrier put that have not left. Four times what is sealed ahead keeps the wire busy;
+	 * beyond it a stream gets more only when its last octet is gone, so that a peer that opens 200 streams and no
+	 * window holds this and a read for each, not 200 queues. */
+	CARRIER_QUEUED_MAX = 4 * 1024 * 1024,
 };
 
 struct hbone_carrier;
@@ -38,6 +42,7 @@ struct hbone_carrier {
 	struct list streams; /* private: by id */
 	unsigned int count;  /* streams on it */
 	size_t held, owed;   /* private: octets not taken yet; of those, window not returned yet */
+	size_t queued;       /* private: octets put and not sent */
 };
 
 /* A carrier on a TLS connection of its own. */
@@ -69,7 +74,7 @@ struct hbone_stream {
 	struct list link;
 	int32_t id;
 	bool peer_ended;
-	size_t untaken;
+	size_t untaken, unsent;
 };
 
 void hbone_carrier_init(struct hbone_carrier *c, const struct hbone_carrier_driver *driver);
@@ -94,6 +99,8 @@ void hbone_stream_reset(struct hbone_stream *s, uint32_t code);
 bool hbone_stream_put(struct hbone_stream *s, struct iobuf_view v);
 void hbone_stream_end(struct hbone_stream *s);
 size_t hbone_stream_queued(const struct hbone_stream *s);
+/* The carrier holds so much already that a stream with anything queued should put no more. */
+bool hbone_stream_crowded(const struct hbone_stream *s);
 /* The application took n octets of what data() brought. */
 void hbone_stream_taken(struct hbone_stream *s, size_t n);
 

@@ -86,9 +86,13 @@ static void end_finish(struct relay_end *e)
 	loop_at_turn_end(h->loop, &h->hook);
 }
 
+/* On a crowded carrier anything queued is enough; it is asked for more when its last octet has left. */
 static size_t end_queued(struct relay_end *e)
 {
-	return hbone_stream_queued(&of(e)->stream);
+	const struct hbone_stream *s = &of(e)->stream;
+	size_t n = hbone_stream_queued(s);
+
+	return n > 0 && n < RELAY_QUEUE_HIGH && hbone_stream_crowded(s) ? RELAY_QUEUE_HIGH : n;
 }
 
 static void end_resume(struct relay_end *e)

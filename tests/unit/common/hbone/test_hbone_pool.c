@@ -118,6 +118,7 @@ static void on_early(struct loop_hook *h)
 	assert_non_null(talk.near[1].call.stream.carrier);
 	early.s = talk.near[1].call.stream;
 	heard_put(&talk.lab, &early, 300);
+	talk.near[1].call.stream = early.s;
 	hbone_stream_end(&talk.near[1].call.stream);
 }
 

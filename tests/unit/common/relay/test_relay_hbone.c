@@ -20,7 +20,7 @@
 #include "common/relay/socket_end.h"
 #include "tests/unit/common/hbone/hbone_lab.h"
 
-enum { SEEDS = 60, PATHS_MAX = 8, ALLOCATIONS_MAX = 3000 };
+enum { SEEDS = 60, PATHS_MAX = 16, ALLOCATIONS_MAX = 3000 };
 
 /* --- buffers that are not to be had ---------------------------------------------------------- */
 
@@ -622,6 +622,51 @@ static void a_reader_that_stops_bounds_what_both_proxies_hold(void **state)
 	}
 }
 
+/* A peer that opens many streams and lets nothing through. */
+static void readers_that_stop_bound_what_their_tunnel_holds_together(void **state)
+{
+	(void)state;
+	for (uint64_t seed = 1; seed <= 4; seed++) {
+		struct lab_options opt = {.sim = {.seed = seed, .iobuf_bytes_max = 256 << 20},
+		                          .stream_window = 65535};
+		size_t queued, before = 1, sent = 0;
+		bool all = false;
+
+		fixture_init(&opt);
+		for (unsigned int i = 0; i < PATHS_MAX; i++)
+			(void)open_path();
+		until_connected(&fixture.path[PATHS_MAX - 1]);
+		for (; sent != before;) {
+			before = sent;
+			sent = 0;
+			for (unsigned int t = 0; t < 500; t++) {
+				for (unsigned int i = 0; i < PATHS_MAX; i++)
+					(void)push(&fixture.path[i], 0, (size_t)1 << 30);
+				(void)sim_turn(fixture.lab.loop);
+			}
+			for (unsigned int i = 0; i < PATHS_MAX; i++)
+				sent += fixture.path[i].sent[0];
+		}
+		queued = fixture.path[0].half[0].tunnel.stream.carrier->queued;
+		/* within a tunnel each stream has a carrier of its own */
+		assert_in_range(queued, nested ? RELAY_QUEUE_HIGH : CARRIER_QUEUED_MAX,
+		                CARRIER_QUEUED_MAX + PATHS_MAX * (size_t)65536);
+		for (unsigned int i = 0; i < PATHS_MAX; i++)
+			loop_shutdown(fixture.lab.loop, fixture.path[i].app[0], SHUT_WR);
+		for (unsigned int t = 0; t < LAB_TURNS_MAX && !all; t++) {
+			all = true;
+			for (unsigned int i = 0; i < PATHS_MAX; i++) {
+				pull(&fixture.path[i], 1);
+				all = all && fixture.path[i].end[1] != 0;
+			}
+			(void)sim_turn(fixture.lab.loop);
+		}
+		for (unsigned int i = 0; i < PATHS_MAX; i++)
+			assert_int_equal(fixture.path[i].got[1], fixture.path[i].sent[0]);
+		fixture_fini();
+	}
+}
+
 static void want_of_buffers_delays_and_loses_nothing(void **state)
 {
 	(void)state;
@@ -694,6 +739,7 @@ int main(void)
 		cmocka_unit_test(a_tunnel_that_dies_is_a_reset_unless_all_had_arrived),
 		cmocka_unit_test(an_abort_of_either_relay_at_any_turn_is_a_reset_at_both_ends),
 		cmocka_unit_test(a_reader_that_stops_bounds_what_both_proxies_hold),
+		cmocka_unit_test(readers_that_stop_bound_what_their_tunnel_holds_together),
 		cmocka_unit_test(want_of_buffers_delays_and_loses_nothing),
 		cmocka_unit_test(
 			without_any_one_buffer_a_path_goes_on_or_is_reset_but_never_cut_short),
