@@ -237,6 +237,14 @@ void h2_conn_close(struct h2_conn *c, uint32_t code)
 	h2_conn_kick(c);
 }
 
+void h2_conn_flooded(struct h2_conn *c)
+{
+	if (c->session == NULL || c->ended || c->cause != ERR_OK)
+		return;
+	h2_session_goaway(c->session, err_info(ERR_H2_FLOOD)->h2_code);
+	h2_conn_fail(c, ERR_H2_FLOOD);
+}
+
 void h2_conn_abort(struct h2_conn *c, enum err cause)
 {
 	tls_conn_abort(&c->tls, cause);

@@ -72,6 +72,8 @@ bool h2_conn_untracked(const struct h2_conn *c);
 void h2_conn_kick(struct h2_conn *c);
 /* Orderly end now: GOAWAY(code) and what is queued leave, then close. */
 void h2_conn_close(struct h2_conn *c, uint32_t code);
+/* The peer asks for too much nonsense: GOAWAY(ENHANCE_YOUR_CALM), then close; ended() says ERR_H2_FLOOD. */
+void h2_conn_flooded(struct h2_conn *c);
 /* At once, without telling the peer. */
 void h2_conn_abort(struct h2_conn *c, enum err cause);
 

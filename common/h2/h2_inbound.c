@@ -2,9 +2,16 @@
 #include "common/base/check.h"
 #include "common/h2/h2_private.h"
 
-/* The stream ends by our word; RESET follows when the frame leaves. */
+/*
+ * The stream ends by our word; RESET follows when the frame leaves, and is charged then like one of the peer's. A head
+ * past its limit was read to its end all the same, and costs more.
+ */
 static void stream_error(struct h2_session *s, struct h2_stream *st, uint32_t code)
 {
+	for (unsigned int i = 1; i < H2_BOMB_COST && code == NGHTTP2_ENHANCE_YOUR_CALM; i++) {
+		if (!h2_budget_take(&s->resets, s->now_ms))
+			h2_session_fail(s, ERR_H2_FLOOD); /* what runs goes on to its end */
+	}
 	h2_stream_rst(s, st, code);
 }
 

@@ -26,6 +26,7 @@ enum {
 	H2_RESET_BURST =
 		200, /* streams a peer may break off unanswered: as many as it may open at once */
 	H2_RESET_PER_S = 20,
+	H2_BOMB_COST = 10, /* resets that a head past its limit counts as */
 	H2_FENCE_RESET_BURST =
 		10000, /* nghttp2's own limit, behind ours: it also counts answered streams */
 	H2_FENCE_RESET_PER_S = 1000,

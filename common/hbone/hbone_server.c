@@ -30,6 +30,8 @@ static void take_request(struct hbone_server *s, const struct h2_event *ev)
 	} else {
 		hbone_server_refuse_id(s, ev->stream_id, e);
 		s->owner->malformed(s, e);
+		if (!h2_budget_take(&s->malformed, loop_now_ms(s->conn.h2.tls.loop)))
+			h2_conn_flooded(&s->conn.h2);
 	}
 	h2_head_free(ev->head);
 }
@@ -101,6 +103,8 @@ void hbone_server_start(struct hbone_server *c, struct loop *loop, int fd, struc
 	c->owner = setup->owner;
 	c->draining = false;
 	c->final_sent = false;
+	h2_budget_init(&c->malformed, HBONE_MALFORMED_BURST, HBONE_MALFORMED_PER_S,
+	               loop_now_ms(loop));
 	timer_init(&c->step, on_step);
 	hbone_conn_init(&c->conn);
 	h2_conn_start(&c->conn.h2, loop, fd, tls, &h2);

@@ -9,10 +9,15 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "common/h2/h2_budget.h"
 #include "common/hbone/hbone_msg.h"
 #include "common/hbone/hbone_stream.h"
 
 enum {
+	/* Requests nobody who means well would make: each costs a line of log. A misconfigured peer makes one for each of
+	 * its connections, and goes on being answered. */
+	HBONE_MALFORMED_BURST = 200,
+	HBONE_MALFORMED_PER_S = 20,
 	HBONE_SHUTDOWN_STEP_MS =
 		1000, /* between the two GOAWAYs: a round trip, generously (RFC 9113 6.8) */
 };
@@ -37,6 +42,7 @@ struct hbone_server {
 	struct hbone_conn conn;
 	const struct hbone_server_owner *owner;
 	struct timer step;
+	struct h2_budget malformed;
 	bool draining, final_sent;
 };
 

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* A server session against peers that waste its time: floods, resets, bombs. */
+#include "common/h2/h2_private.h"
 #include "tests/unit/common/h2/h2_raw.h"
 
 struct flood {
@@ -250,6 +251,29 @@ static void provoked_resets_count_like_resets(void **state)
 	}
 }
 
+static void heads_past_their_limit_cost_ten_resets(void **state)
+{
+	struct raw r;
+	unsigned int n = 0;
+
+	(void)state;
+	raw_init(&r, H2_SERVER);
+	for (int32_t id = 1; r.x.err == ERR_OK && n < 1000; id += 2, n++) {
+		struct buf block;
+
+		block_init(&block, 1 << 20);
+		for (unsigned int i = 0; i < 4000; i++)
+			field(&block, "x-more", "of the same");
+		frame(&r.b, HEADERS, END_HEADERS, id, buf_span(&block));
+		buf_fini(&block);
+		r.x.seen_count = 0;
+		(void)raw_feed(&r, 0);
+	}
+	assert_int_equal(r.x.err, ERR_H2_FLOOD);
+	assert_in_range(n, H2_RESET_BURST / H2_BOMB_COST, H2_RESET_BURST / H2_BOMB_COST + 3);
+	raw_fini(&r);
+}
+
 static void continuation_flood_ends_the_session(void **state)
 {
 	struct raw r;
@@ -359,6 +383,7 @@ int main(void)
 		cmocka_unit_test(resets_of_answered_streams_are_no_attack),
 		cmocka_unit_test(refusals_that_cross_a_cancel_are_no_attack),
 		cmocka_unit_test(provoked_resets_count_like_resets),
+		cmocka_unit_test(heads_past_their_limit_cost_ten_resets),
 		cmocka_unit_test(continuation_flood_ends_the_session),
 		cmocka_unit_test(stream_window_overrun_resets_the_stream),
 		cmocka_unit_test(streams_above_the_limit_are_refused),

@@ -131,6 +131,29 @@ static void a_drain_in_the_handshake_ends_it(void **state)
 	}
 }
 
+static void who_asks_nonsense_again_and_again_loses_the_tunnel(void **state)
+{
+	struct lab_options opt = {.sim = {.whole = true, .eager = true}};
+	unsigned int i = 0, refused = 0;
+
+	(void)state;
+	talk_init(&talk, &opt);
+	for (unsigned int f = 0; f < talk.lab.head.count; f++) {
+		if (span_eq_str(talk.lab.head.field[f].name, ":authority"))
+			talk.lab.head.field[f].value = span_str("not an authority");
+	}
+	for (; i < TALK_MAX && talk.lab.peers_over == 0; i++) {
+		talk_call(&talk, i);
+		lab_until(&talk.lab, &talk.answered, i + 1);
+		refused +=
+			talk.near[i].cause == ERR_HBONE_STATUS && talk.near[i].call.status == 400;
+	}
+	assert_in_range(refused, HBONE_MALFORMED_BURST, HBONE_MALFORMED_BURST + 5);
+	lab_until(&talk.lab, &talk.lab.peers_over, 1);
+	assert_int_equal(talk.lab.peer_cause, ERR_H2_FLOOD);
+	talk_fini(&talk);
+}
+
 static void a_close_resets_every_stream_on_both_sides_with_its_cause(void **state)
 {
 	(void)state;
@@ -234,6 +257,7 @@ int main(void)
 		cmocka_unit_test(a_drained_server_lets_its_streams_finish),
 		cmocka_unit_test(a_drain_waits_for_an_end_that_waits_for_window),
 		cmocka_unit_test(a_drain_in_the_handshake_ends_it),
+		cmocka_unit_test(who_asks_nonsense_again_and_again_loses_the_tunnel),
 		cmocka_unit_test(a_close_resets_every_stream_on_both_sides_with_its_cause),
 		cmocka_unit_test(one_reader_that_stops_does_not_stop_the_others),
 		cmocka_unit_test(what_stalled_streams_hold_of_a_tunnel_is_bounded_and_comes_back),
