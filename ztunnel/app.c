@@ -177,6 +177,8 @@ static enum err start_steward(struct app *app, char *why)
 		.cgroup_root = s->cgroup_root,
 		.workers = s->workers,
 		.without_ipv6 = !s->ipv6_enabled,
+		.without_port_reuse = !s->inpod_port_reuse,
+		.mark = s->packet_mark,
 		.keepalive =
 			{
 				.enabled = s->keepalive_enabled,

@@ -47,15 +47,23 @@ static int run(const struct args *args)
 {
 	struct settings_report report;
 	struct settings *settings = calloc(1, sizeof(*settings));
+	struct settings_sources from;
+	struct buf mesh_file;
 	enum err e;
 	int status = 1;
 
 	if (settings == NULL)
 		return status;
 	settings_report_init(&report);
-	mesh_file_check(&report.errors);
-	e = settings_read((const char *const *)environ, process_cpu_count(), settings, &report);
+	e = mesh_file_read(&mesh_file, &report.errors);
+	from = (struct settings_sources){
+		.env = (const char *const *)environ,
+		.mesh_file = e == ERR_OK ? buf_span(&mesh_file) : (struct span){0},
+		.logical_cpus = process_cpu_count(),
+	};
+	e = settings_read(&from, settings, &report);
 	print_report(&report);
+	buf_fini(&mesh_file);
 	settings_report_fini(&report);
 	if (e == ERR_OK) {
 		status = app_run(settings, args);

@@ -1,8 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * mesh_file - the file with the mesh-wide half of ProxyConfig. Contract 1.3.1.
- * It is not read yet: where there is one, the start is refused, because passing over it would run something else
- * than was asked for.
  */
 #ifndef COMMON_DAEMON_MESH_FILE_H
 #define COMMON_DAEMON_MESH_FILE_H
@@ -11,7 +9,10 @@
 
 #define MESH_FILE "./etc/istio/config/mesh"
 
-/* Adds a line to errors unless there is surely no file at MESH_FILE, seen from the working directory. */
-void mesh_file_check(struct buf *errors);
+/*
+ * What stands in MESH_FILE, seen from the working directory; nothing when there is surely no such file. text is
+ * initialised here, and the caller's to fini also on failure. Errs: ERR_CONFIG: a line was added to errors
+ */
+MUST_CHECK enum err mesh_file_read(struct buf *text, struct buf *errors);
 
 #endif

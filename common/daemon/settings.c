@@ -9,6 +9,8 @@
 #include "common/base/mem.h"
 #include "common/base/str.h"
 #include "common/daemon/drain.h"
+#include "common/daemon/mesh_file.h"
+#include "common/daemon/settings_check.h"
 
 enum {
 	REPORT_LEN_MAX = 64 * 1024, /* more than every variable being wrong at once */
@@ -291,24 +293,31 @@ static bool starts_with(struct span text, const char *prefix)
 static void read_metadata(struct settings *s, struct span name, struct span value,
                           struct settings_report *r)
 {
-	size_t n = sizeof(metadata_prefix) - 1;
-
-	if (s->metadata_count == SETTINGS_METADATA_MAX) {
+	if (metadata_put(s->metadata, &s->metadata_count, name, value) != ERR_OK)
 		buf_printf(&r->errors, "%s*: more than %d of them: unset some\n", metadata_prefix,
 		           SETTINGS_METADATA_MAX);
-		return;
-	}
-	s->metadata[s->metadata_count++] = (struct settings_metadata){
-		.name = mem_str(span_of(name.p + n, name.n - n)),
-		.value = mem_str(value),
-	};
 }
 
-static void read_prefixed(struct span name, struct settings_report *r)
+/* Of proxyMetadata: as ISTIO_META_ and the name in the environment would be. */
+static void read_config_metadata(struct settings *s, const struct settings_metadata *m,
+                                 struct settings_report *r)
+{
+	size_t n = sizeof(metadata_prefix) - 1;
+
+	read_metadata(s, span_str(m->name), span_str(m->value), r);
+	for (enum setting id = 0; id < SETTING_COUNT; id++) {
+		if (strncmp(rows[id].env, metadata_prefix, n) == 0 &&
+		    strcmp(rows[id].env + n, m->name) == 0)
+			read_row(s, id, span_str(m->value), r);
+	}
+}
+
+static void read_prefixed(struct span name, struct span value, struct settings_report *r)
 {
 	for (size_t i = 0; i < ARRAY_LEN(prefixes); i++) {
 		if (!starts_with(name, prefixes[i].env))
 			continue;
+		settings_check_prefixed(name, value, &r->errors);
 		if (prefixes[i].state == STATE_NOT_YET)
 			buf_printf(&r->warnings, "%.*s is set but not yet honoured: %s\n",
 			           (int)name.n, (const char *)name.p, prefixes[i].why);
@@ -331,14 +340,17 @@ static void read_variable(struct settings *s, const char *text, struct settings_
 	name = span_of(text, (size_t)(equals - text));
 	value = span_str(equals + 1);
 	if (starts_with(name, metadata_prefix))
-		read_metadata(s, name, value, r);
+		read_metadata(s,
+		              span_of(name.p + sizeof(metadata_prefix) - 1,
+		                      name.n - sizeof(metadata_prefix) + 1),
+		              value, r);
 	for (enum setting id = 0; id < SETTING_COUNT; id++) {
 		if (span_eq_str(name, rows[id].env)) {
 			read_row(s, id, value, r);
 			return;
 		}
 	}
-	read_prefixed(name, r);
+	read_prefixed(name, value, r);
 }
 
 /* ---- the whole ---- */
@@ -351,42 +363,6 @@ static void apply_defaults(struct settings *s)
 		CHECK(store(s, &rows[id], span_str(rows[id].value_default)) == ERR_OK);
 		s->is_set[id] = true;
 	}
-}
-
-static bool is_given(const char *text)
-{
-	return text != NULL && text[0] != '\0';
-}
-
-/* What one variable alone cannot tell. */
-static void check_together(const struct settings *s, struct buf *errors)
-{
-	if (is_given(s->local_xds) && is_given(s->local_xds_path))
-		buf_put_str(errors, "LOCAL_XDS, LOCAL_XDS_PATH: both are set: unset one\n");
-	if (!is_given(s->local_xds) && !is_given(s->local_xds_path))
-		buf_put_str(errors,
-		            "LOCAL_XDS_PATH: not set: name the YAML file with the workloads, "
-		            "services and policies\n");
-	if (!s->is_set[SETTING_OF_ca])
-		buf_put_str(errors, "CULVERT_CA: not set: \"files\" for certificates from "
-		                    "CULVERT_CERT_DIR, or \"dev\" for a development CA\n");
-	else if (s->ca == SETTING_CA_FILES && !is_given(s->cert_dir))
-		buf_put_str(errors,
-		            "CULVERT_CERT_DIR: not set: CULVERT_CA=files needs the directory "
-		            "of the certificates\n");
-	else if (s->ca == SETTING_CA_DEV && !s->ca_insecure_dev)
-		buf_put_str(errors,
-		            "CULVERT_CA_INSECURE_DEV: must be true with CULVERT_CA=dev: with a "
-		            "development CA whoever reads its key can be anybody\n");
-	else if (s->ca == SETTING_CA_DEV && !is_given(s->ca_dev_key))
-		buf_put_str(errors,
-		            "CULVERT_CA_DEV_KEY: not set: CULVERT_CA=dev needs the path of the "
-		            "key all nodes share\n");
-	if (s->admin_port == s->stats_port || s->admin_port == s->ready_port ||
-	    s->stats_port == s->ready_port)
-		buf_put_str(errors,
-		            "CULVERT_ADMIN_PORT, CULVERT_STATS_PORT, CULVERT_READY_PORT: two "
-		            "are the same: give each its own\n");
 }
 
 static void work_out(struct settings *s, unsigned int logical_cpus)
@@ -409,25 +385,77 @@ static void work_out(struct settings *s, unsigned int logical_cpus)
 
 	s->workers = worker_count(&in);
 	s->drain_grace_ms = drain_grace_ms(&drain);
-	s->cluster_id = is_given(s->cluster_id_meta) ? s->cluster_id_meta : s->cluster_id_plain;
+	s->cluster_id = s->cluster_id_meta != NULL && s->cluster_id_meta[0] != '\0'
+	                        ? s->cluster_id_meta
+	                        : s->cluster_id_plain;
 	s->log_json = strcmp(s->log_format, "json") == 0;
 	s->authz_info = s->authz_info_log != NULL && strcmp(s->authz_info_log, "true") == 0;
 }
 
-enum err settings_read(const char *const env[], unsigned int logical_cpus,
-                       struct settings *ret_settings, struct settings_report *report)
+/* PROXY_CONFIG of the environment, before all else of it is read: the rest wins over what it says. */
+static const char *find_proxy_config(const char *const env[])
+{
+	static const char name[] = "PROXY_CONFIG=";
+
+	for (size_t i = 0; env[i] != NULL; i++) {
+		if (strncmp(env[i], name, sizeof(name) - 1) == 0)
+			return env[i] + sizeof(name) - 1;
+	}
+	return "";
+}
+
+static void apply_proxy_config(struct settings *s, struct proxy_config *pc,
+                               struct settings_report *r)
+{
+	for (size_t i = 0; i < pc->metadata_count; i++)
+		read_config_metadata(s, &pc->metadata[i], r);
+	if (pc->admin_port != 0)
+		s->admin_port = pc->admin_port;
+	if (pc->stats_port != 0)
+		s->stats_port = pc->stats_port;
+	if (pc->concurrency >= 0)
+		s->worker_wish = (struct worker_wish){
+			.kind = WORKERS_COUNT,
+			.count = (uint32_t)pc->concurrency,
+		};
+	s->discovery_address = pc->discovery_address; /* taken */
+	pc->discovery_address = NULL;
+}
+
+/* Errs: ERR_CONFIG: told */
+static enum err read_proxy_config(const struct settings_sources *from, struct settings *s,
+                                  struct settings_report *r)
+{
+	struct proxy_config *pc = mem_new(sizeof(*pc)); /* large for a stack */
+	enum err mesh, own;
+
+	proxy_config_init(pc);
+	mesh = proxy_config_merge(pc, PROXY_CONFIG_OF_MESH, MESH_FILE, from->mesh_file, &r->errors);
+	own = proxy_config_merge(pc, PROXY_CONFIG_ALONE, "PROXY_CONFIG",
+	                         span_str(find_proxy_config(from->env)), &r->errors);
+	if (mesh == ERR_OK && own == ERR_OK)
+		apply_proxy_config(s, pc, r);
+	proxy_config_fini(pc);
+	free(pc);
+	return mesh == ERR_OK && own == ERR_OK ? ERR_OK : ERR_CONFIG;
+}
+
+enum err settings_read(const struct settings_sources *from, struct settings *ret_settings,
+                       struct settings_report *report)
 {
 	struct settings s = {0};
+	enum err e;
 
 	apply_defaults(&s);
-	for (size_t i = 0; env[i] != NULL; i++)
-		read_variable(&s, env[i], report);
-	check_together(&s, &report->errors);
-	if (report->errors.n > 0 || report->errors.failed) {
+	e = read_proxy_config(from, &s, report);
+	for (size_t i = 0; from->env[i] != NULL; i++)
+		read_variable(&s, from->env[i], report);
+	settings_check(&s, &report->errors);
+	if (e != ERR_OK || report->errors.n > 0 || report->errors.failed) {
 		settings_fini(&s);
 		return ERR_CONFIG;
 	}
-	work_out(&s, logical_cpus);
+	work_out(&s, from->logical_cpus);
 	*ret_settings = s;
 	return ERR_OK;
 }
@@ -441,6 +469,7 @@ void settings_fini(struct settings *s)
 		free(s->metadata[i].name);
 		free(s->metadata[i].value);
 	}
+	free(s->discovery_address);
 	*s = (struct settings){0};
 }
 

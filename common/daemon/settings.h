@@ -6,7 +6,7 @@
  * How to use it:
  *   struct settings_report report;
  *   settings_report_init(&report);
- *   err = settings_read((const char *const *)environ, process_cpu_count(), &app->settings, &report);
+ *   err = settings_read(&(struct settings_sources){.env = ...}, &app->settings, &report);
  *   print report.errors (lines) on stderr and exit 1 when err; log each line of report.warnings
  * To add a knob: add a row. To honour one that was NOT_YET: change the word in its row.
  */
@@ -20,6 +20,7 @@
 #include "common/base/buf.h"
 #include "common/base/err.h"
 #include "common/codec/json_write.h"
+#include "common/daemon/proxy_config.h"
 #include "common/daemon/worker_count.h"
 
 /* The CHOICEs, in the order of their rows. */
@@ -34,13 +35,6 @@ enum setting {
 #undef SETTING
 #undef SETTING_PREFIX
 	SETTING_COUNT,
-};
-
-enum { SETTINGS_METADATA_MAX = 128 };
-
-struct settings_metadata {
-	char *name; /* without ISTIO_META_ */
-	char *value;
 };
 
 #define SETTING_TYPE_BOOL     bool
@@ -69,6 +63,7 @@ struct settings {
 	uint64_t drain_grace_ms; /* how long open connections may go on */
 	bool log_json;
 	bool authz_info;
+	char *discovery_address; /* of ProxyConfig: what stands for an XDS_ADDRESS that is not set; or NULL */
 	struct settings_metadata metadata[SETTINGS_METADATA_MAX];
 	size_t metadata_count;
 };
@@ -82,14 +77,19 @@ struct settings_report {
 void settings_report_init(struct settings_report *r);
 void settings_report_fini(struct settings_report *r);
 
+/* Later ones win: the mesh file, PROXY_CONFIG, the other variables. Metadata is united. */
+struct settings_sources {
+	const char *const *env;    /* NAME=value texts up to a NULL, as environ */
+	struct span mesh_file;     /* what stands in it (mesh_file.h), or nothing */
+	unsigned int logical_cpus; /* of this machine */
+};
+
 /*
  * Lines that stand in report->errors already count like its own: the start is refused.
  *
- * env:          NAME=value texts up to a NULL, as environ
- * logical_cpus: of this machine
  * Errs: ERR_CONFIG: report->errors names each variable, its value and what is allowed; *ret_settings untouched
  */
-MUST_CHECK enum err settings_read(const char *const env[], unsigned int logical_cpus,
+MUST_CHECK enum err settings_read(const struct settings_sources *from,
                                   struct settings *ret_settings, struct settings_report *report);
 void settings_fini(struct settings *s);
 

@@ -24,7 +24,8 @@ struct yaml_report {
 	struct span text;    /* borrowed */
 	unsigned int errors; /* all of them, printed or not */
 	unsigned int warnings;
-	bool limit; /* one of the errors was a limit */
+	bool limit;            /* one of the errors was a limit */
+	size_t scalar_len_max; /* of one text; 0: YAML_SCALAR_LEN_MAX */
 };
 
 enum yaml_severity { YAML_ERROR, YAML_WARNING };

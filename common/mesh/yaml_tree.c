@@ -76,9 +76,11 @@ static struct yaml_node *scalar_new(struct build *b, const yaml_event_t *e)
 {
 	struct source_pos pos = pos_of(&e->start_mark);
 	size_t len = e->data.scalar.length;
+	size_t max = b->report->scalar_len_max > 0 ? b->report->scalar_len_max
+	                                           : (size_t)YAML_SCALAR_LEN_MAX;
 
-	if (len > YAML_SCALAR_LEN_MAX) {
-		limit_reached(b, pos, "a text longer", YAML_SCALAR_LEN_MAX);
+	if (len > max) {
+		limit_reached(b, pos, "a text longer", max);
 		return NULL;
 	}
 	if (memchr(e->data.scalar.value, '\0', len)) {

@@ -51,7 +51,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *p, size_t n)
 	text[n] = '\0';
 	split(text, env);
 	settings_report_init(&report);
-	if (settings_read(env, 8, &s, &report) == ERR_OK) {
+	if (settings_read(&(struct settings_sources){.env = env, .logical_cpus = 8}, &s, &report) ==
+	    ERR_OK) {
 		check_settings(&s);
 		settings_fini(&s);
 	} else {

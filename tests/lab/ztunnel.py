@@ -85,6 +85,7 @@ class Ztunnel:
     def __init__(self, node, extra_env=None):
         self.node = node
         self.extra_env = dict(extra_env or {})
+        self.cwd = "/"
         self.process = None
         self.log_path = os.path.join(node.lab.dir, f"ztunnel-{node.name}.log")
 
@@ -119,7 +120,7 @@ class Ztunnel:
         with open(self.log_path, "ab") as log, netns.entered(self.node.netns):
             self.process = subprocess.Popen([self.node.lab.ztunnel_path or binary(), "proxy"],
                                             stdin=subprocess.DEVNULL, stdout=log, stderr=log,
-                                            env=self.environment(), cwd="/",
+                                            env=self.environment(), cwd=self.cwd,
                                             start_new_session=True)
         if wait:
             self.wait_ready()

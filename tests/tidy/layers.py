@@ -27,7 +27,7 @@ ARROWS = {
     "common/telemetry": ["common/base", "common/codec", "common/mesh"],
     "common/dns": ["common/base", "common/io", "common/mesh", "common/telemetry"],
     "common/admin": ["common/base", "common/codec", "common/http", "common/io", "common/telemetry"],
-    "common/daemon": ["common/base", "common/codec", "common/io"],
+    "common/daemon": ["common/base", "common/codec", "common/io", "common/mesh/yaml_report.h", "common/mesh/yaml_tree.h"],
     "common/grpc": ["common/base", "common/codec", "common/h2", "common/http", "common/io", "common/tls"],
     "common/xds": ["common/base", "common/grpc", "common/io", "common/proto", "common/tls"],
     "common/k8s": ["common/base", "common/codec", "common/h1", "common/h2", "common/http", "common/io", "common/tls"],

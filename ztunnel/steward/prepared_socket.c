@@ -81,7 +81,7 @@ static int listener_set_up(const struct steward *s, int fd, int family,
 {
 	int res = set_int(fd, SOL_SOCKET, SO_REUSEADDR, 1);
 
-	if (res == 0)
+	if (res == 0 && !s->opt.without_port_reuse)
 		res = set_int(fd, SOL_SOCKET, SO_REUSEPORT, 1);
 	if (res == 0 && family == AF_INET6)
 		res = set_int(fd, IPPROTO_IPV6, IPV6_V6ONLY, 0);
@@ -214,6 +214,8 @@ int upstream_open(const struct steward *s, int family)
 	res = set_int(fd, IPPROTO_TCP, TCP_NODELAY, 1);
 	if (res == 0)
 		res = set_keepalive(fd, &s->opt.keepalive);
+	if (res == 0 && s->opt.mark != 0)
+		res = set_int(fd, SOL_SOCKET, SO_MARK, (int)s->opt.mark);
 	if (res != 0) {
 		(void)close(fd);
 		return res;

@@ -18,6 +18,11 @@ static enum err check_options(const struct steward_options *opt, char why[WHY_MA
 	if (opt->workers == 0 || opt->workers > STEWARD_WORKERS_MAX)
 		return why_not(why, ERR_CONFIG, "%u workers: 1 to %d are possible", opt->workers,
 		               (int)STEWARD_WORKERS_MAX);
+	if ((opt->mark & CAPTURE_MARK_MASK) == CAPTURE_MARK)
+		return why_not(why, ERR_CONFIG,
+		               "PACKET_MARK %u: its low 12 bits are the mark of what is captured: "
+		               "choose another",
+		               opt->mark);
 	return ERR_OK;
 }
 

@@ -87,7 +87,9 @@ struct steward_options {
 	enum steward_guard guard;
 	bool guard_by_clsact; /* as before Linux 6.6, also where tcx is to be had */
 	bool without_ipv6;    /* listen on IPv4 only */
-	bool dns;             /* capture questions to resolvers */
+	bool without_port_reuse; /* listeners after the first of a port have any port: slots lead to them */
+	uint32_t mark;           /* of connections to the world, for rules of others; 0: none */
+	bool dns;                /* capture questions to resolvers */
 	struct endpoint dns_at4,
 		dns_at6; /* where the DNS proxy is bound; port 0: loopback, PORT_DNS */
 	struct steward_keepalive keepalive;

@@ -14,13 +14,16 @@
 
 static struct settings s;
 static struct settings_report report;
+static struct span mesh_file;
 
 static enum err read_env(const char *const env[])
 {
 	settings_report_fini(&report);
 	settings_report_init(&report);
 	settings_fini(&s);
-	return settings_read(env, 8, &s, &report);
+	return settings_read(
+		&(struct settings_sources){.env = env, .mesh_file = mesh_file, .logical_cpus = 8},
+		&s, &report);
 }
 
 #define READ(...) read_env((const char *const[]){__VA_ARGS__ __VA_OPT__(, ) NULL})
@@ -115,8 +118,7 @@ static void what_would_weaken_security_is_refused_unless_it_changes_nothing(void
 {
 	static const char *const refused[] = {
 		"TLS12_ENABLED=true", "XDS_ADDRESS=istiod:15012", "CA_ADDRESS=x:1",
-		"FAKE_CA=true",       "PROXY_CONFIG={}",          "PROXY_MODE=dedicated",
-		"PACKET_MARK=7",      "ENABLE_PROXY=false",       "INPOD_PORT_REUSE=false",
+		"FAKE_CA=true",       "PROXY_MODE=dedicated",     "ENABLE_PROXY=false",
 	};
 
 	(void)state;
@@ -126,7 +128,7 @@ static void what_would_weaken_security_is_refused_unless_it_changes_nothing(void
 	}
 	assert_int_equal(READ(MINIMUM, "CRL_PATH=/crl", "COMPLIANCE_POLICY=pqc",
 	                      "TLS12_ENABLED=false", "XDS_ADDRESS=", "FAKE_CA=false",
-	                      "PROXY_MODE=shared", "PACKET_MARK=1337"),
+	                      "PROXY_MODE=shared", "PACKET_MARK=7", "INPOD_PORT_REUSE=false"),
 	                 ERR_OK);
 }
 
@@ -224,6 +226,158 @@ static void both_local_states_are_one_too_many(void **state)
 	assert_true(told(&report.errors, "both are set"));
 }
 
+static void the_mesh_file_is_below_proxy_config_and_both_below_the_variables(void **state)
+{
+	static const char mesh[] = "rootNamespace: istio-system\n"
+				   "defaultConfig:\n"
+				   "  discoveryAddress: istiod.istio-system.svc:15012\n"
+				   "  concurrency: 3\n"
+				   "  proxyAdminPort: 16000\n"
+				   "  statsPort: 16020\n"
+				   "  tracing: {zipkin: {address: zipkin:9411}}\n"
+				   "  proxyMetadata:\n"
+				   "    ISTIO_META_CLUSTER_ID: from-file\n"
+				   "    ISTIO_META_A: file\n"
+				   "    B: file\n"
+				   "    NUMBER: 15\n";
+
+	(void)state;
+	mesh_file = span_str(mesh);
+	assert_int_equal(READ(MINIMUM, "XDS_ADDRESS="), ERR_OK);
+	assert_int_equal(s.workers, 3);
+	assert_int_equal(s.admin_port, 16000);
+	assert_int_equal(s.stats_port, 16020);
+	assert_string_equal(s.cluster_id, "from-file");
+	assert_string_equal(s.discovery_address, "istiod.istio-system.svc:15012");
+	assert_int_equal(s.metadata_count, 4);
+	assert_string_equal(s.metadata[1].name, "A");
+	assert_string_equal(s.metadata[3].value, "15");
+
+	assert_int_equal(READ(MINIMUM, "XDS_ADDRESS=",
+	                      "PROXY_CONFIG={\"concurrency\":0,\"statsPort\":17020,"
+	                      "\"proxyMetadata\":{\"B\":\"own\",\"ISTIO_META_C\":\"own\"}}"),
+	                 ERR_OK);
+	assert_int_equal(s.workers, 8); /* 0: all cores */
+	assert_int_equal(s.admin_port, 16000);
+	assert_int_equal(s.stats_port, 17020);
+	assert_int_equal(s.metadata_count, 5);
+	assert_string_equal(s.metadata[2].value, "own");
+
+	assert_int_equal(READ("ISTIO_META_B=env", "CULVERT_STATS_PORT=18020",
+	                      "ZTUNNEL_WORKER_THREADS=2", MINIMUM,
+	                      "XDS_ADDRESS=", "ISTIO_META_CLUSTER_ID=env",
+	                      "PROXY_CONFIG=concurrency: 5\nproxyMetadata: {B: own}\n"),
+	                 ERR_OK);
+	assert_int_equal(s.workers, 2);
+	assert_int_equal(s.stats_port, 18020);
+	assert_string_equal(s.cluster_id, "env");
+	assert_string_equal(s.metadata[2].value, "env");
+	mesh_file = (struct span){0};
+}
+
+static void a_proxy_config_without_metadata_or_with_nothing_is_fine(void **state)
+{
+	static const char *const good[] = {
+		"",
+		"\n",
+		"{}",
+		"null",
+		"concurrency: null",
+		"proxyMetadata:",
+		"concurrency: '4'",
+		"someday: [1, {two: 3}]\nproxyMetadata: {}",
+	};
+	char line[128];
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(good) / sizeof(good[0]); i++) {
+		(void)snprintf(line, sizeof(line), "PROXY_CONFIG=%s", good[i]);
+		assert_int_equal(READ(MINIMUM, line), ERR_OK);
+		assert_int_equal(report.errors.n, 0);
+		mesh_file = span_str(good[i]);
+		assert_int_equal(READ(MINIMUM), ERR_OK);
+		mesh_file = (struct span){0};
+	}
+}
+
+static void a_malformed_proxy_config_stops_the_start_with_its_position(void **state)
+{
+	static const struct {
+		const char *text, *words;
+	} bad[] = {
+		{"concurrency: many",
+	         ":1:14: error: concurrency: must be a whole number from 0 to 64"},
+		{"concurrency: -1", "must be a whole number"},
+		{"concurrency: 65", "must be a whole number"},
+		{"statsPort: 0", "must be a port"},
+		{"\nstatsPort: 70000", ":2:12: error: statsPort"},
+		{"proxyAdminPort: [1]", "must be a whole number"},
+		{"proxyMetadata: [a]", "must be a map of texts"},
+		{"proxyMetadata: {A: {B: c}}", "must be a map of texts"},
+		{"discoveryAddress: {}", "must be a text"},
+		{"- a", "must be a map"},
+		{"word", "must be a map"},
+		{"{", "error"},
+	};
+	char line[128];
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
+		(void)snprintf(line, sizeof(line), "PROXY_CONFIG=%s", bad[i].text);
+		assert_int_equal(READ(MINIMUM, line), ERR_CONFIG);
+		assert_true(told(&report.errors, "PROXY_CONFIG:"));
+		assert_true(told(&report.errors, bad[i].words));
+	}
+	mesh_file = span_str("defaultConfig:\n  statsPort: x\n");
+	assert_int_equal(READ(MINIMUM), ERR_CONFIG);
+	assert_true(told(&report.errors, "etc/istio/config/mesh:2:14: error: statsPort"));
+	mesh_file = (struct span){0};
+}
+
+static void a_control_plane_that_is_asked_for_is_not_passed_over(void **state)
+{
+	(void)state;
+	assert_int_equal(READ(MINIMUM, "PROXY_CONFIG=discoveryAddress: istiod:15012"), ERR_CONFIG);
+	assert_true(told(&report.errors, "discoveryAddress of ProxyConfig: not supported here"));
+	assert_int_equal(
+		READ(MINIMUM, "PROXY_CONFIG=discoveryAddress: istiod:15012", "XDS_ADDRESS="),
+		ERR_OK);
+	assert_int_equal(READ(MINIMUM, "XDS_ON_DEMAND=true"), ERR_CONFIG);
+	assert_true(told(&report.errors, "XDS_ON_DEMAND: must be false while the DNS proxy is on"));
+	assert_int_equal(READ(MINIMUM, "XDS_ON_DEMAND=true", "ISTIO_META_DNS_CAPTURE=false"),
+	                 ERR_OK);
+}
+
+static void addresses_and_headers_of_the_control_plane_are_checked_now(void **state)
+{
+	static const char *const bad[] = {
+		"XDS_ADDRESS=istiod:", "XDS_ADDRESS=ftp://istiod:1", "XDS_ADDRESS=istiod:70000",
+		"CA_ADDRESS=https://", "CA_ADDRESS=a b:1",           "CA_ADDRESS=[::1:1",
+		"CA_ADDRESS=host:0",
+	};
+	static const char *const good[] = {
+		"CA_ADDRESS=istiod",
+		"CA_ADDRESS=https://istiod.istio-system.svc:15012",
+		"CA_ADDRESS=[fd00::1]:15012",
+		"CA_ADDRESS=http://10.0.0.1:8080/",
+	};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
+		assert_int_equal(READ(MINIMUM, bad[i]), ERR_CONFIG);
+		assert_true(told(&report.errors, "ADDRESS: not understood"));
+	}
+	for (size_t i = 0; i < sizeof(good) / sizeof(good[0]); i++) {
+		(void)READ(MINIMUM, good[i]);
+		assert_false(told(&report.errors, "not understood"));
+	}
+	assert_int_equal(READ(MINIMUM, "XDS_HEADER_x y=z"), ERR_CONFIG);
+	assert_true(told(&report.errors, "XDS_HEADER_*: "));
+	assert_int_equal(READ(MINIMUM, "CA_HEADER_X=a\nb"), ERR_CONFIG);
+	assert_true(told(&report.errors, "CA_HEADER_X: the value cannot stand in a header"));
+	assert_int_equal(READ(MINIMUM, "CA_HEADER_X=a b", "XDS_HEADER_x-Y="), ERR_OK);
+}
+
 static int end(void **state)
 {
 	(void)state;
@@ -247,6 +401,11 @@ int main(void)
 		cmocka_unit_test(values_reach_their_members),
 		cmocka_unit_test(empty_values_of_typed_settings_mean_unset),
 		cmocka_unit_test(both_local_states_are_one_too_many),
+		cmocka_unit_test(the_mesh_file_is_below_proxy_config_and_both_below_the_variables),
+		cmocka_unit_test(a_proxy_config_without_metadata_or_with_nothing_is_fine),
+		cmocka_unit_test(a_malformed_proxy_config_stops_the_start_with_its_position),
+		cmocka_unit_test(a_control_plane_that_is_asked_for_is_not_passed_over),
+		cmocka_unit_test(addresses_and_headers_of_the_control_plane_are_checked_now),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, end);
