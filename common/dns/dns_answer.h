@@ -8,24 +8,35 @@
 #include <stdbool.h>
 #include <stddef.h>
 
+#include "common/base/err.h"
 #include "common/base/netaddr.h"
 #include "common/base/rand.h"
+#include "common/base/span.h"
 #include "common/dns/dns_name.h"
 #include "common/mesh/mesh.h"
 
 enum {
-	DNS_SEARCH_MAX = 8, /* search domains: glibc's own limit was 6 for decades */
+	DNS_DOMAIN_MAX = 254, /* with the NUL: the longest name in characters, RFC 1035 2.3.4 */
+	DNS_SEARCH_MAX = 8,   /* search domains: glibc's own limit was 6 for decades */
 	DNS_ADDRS_MAX =
 		1024, /* of one answer: a headless service with more answers with so many, by lot */
 };
 
+/* A domain as mesh and settings write it: lower case, no dot at the end; "" is none. */
+struct dns_domain {
+	char text[DNS_DOMAIN_MAX];
+};
+
+/* Errs: ERR_PARSE: no domain name, or the root */
+MUST_CHECK enum err dns_domain_parse(struct span text, struct dns_domain *ret_domain);
+
 /* Settings, the same for every pod. */
 struct dns_zone {
-	struct dns_name cluster_domain; /* CLUSTER_DOMAIN, lower case */
-	const char *prefered_namespace; /* PREFERED_SERVICE_NAMESPACE; NULL or "": none */
-	bool ipv6;                      /* IPV6_ENABLED */
-	/* Dedicated mode: those of resolv.conf, lower case. Count 0: ns.svc.domain, svc.domain, domain. */
-	struct dns_name search[DNS_SEARCH_MAX];
+	struct dns_domain cluster_domain; /* CLUSTER_DOMAIN */
+	const char *prefered_namespace;   /* PREFERED_SERVICE_NAMESPACE; NULL or "": none */
+	bool ipv6;                        /* IPV6_ENABLED */
+	/* Dedicated mode: those of resolv.conf. Count 0: ns.svc.domain, svc.domain, domain. */
+	struct dns_domain search[DNS_SEARCH_MAX];
 	size_t search_count;
 };
 
@@ -47,17 +58,18 @@ enum dns_outcome {
 struct dns_answer {
 	const struct service *service; /* of DNS_LOCAL; borrowed from the mesh */
 	struct dns_name alias;         /* len 0: none, see dns_reply */
+	struct ip *addrs; /* the caller's: room for DNS_ADDRS_MAX, set before the call */
 	size_t addr_count;
 };
 
 /*
- * name:  as asked, any case
- * type:  DNS_TYPE_A or DNS_TYPE_AAAA; anything else is forwarded
- * dice:  shuffles the addresses
- * addrs: filled
+ * name:   as asked, any case
+ * type:   DNS_TYPE_A or DNS_TYPE_AAAA; anything else is forwarded
+ * dice:   shuffles the addresses
+ * answer: its addrs are set; the rest is filled in for DNS_LOCAL
  */
 enum dns_outcome dns_answer(const struct dns_zone *z, const struct dns_asker *asker,
                             const struct dns_name *name, uint16_t type, struct rand *dice,
-                            struct ip addrs[DNS_ADDRS_MAX], struct dns_answer *ret_answer);
+                            struct dns_answer *answer);
 
 #endif

@@ -63,8 +63,7 @@ struct dns_query {
 	struct dns_name
 		name; /* as asked, case preserved; len 0 without a question that can be read */
 	uint16_t type, qclass;
-	size_t question_len; /* octets of the question as it stands behind the header; 0: none to echo */
-	bool edns;           /* an OPT record was there, and the answer has one */
+	bool edns; /* an OPT record was there, and the answer has one */
 	bool dnssec_ok;
 	bool edns_options;    /* OPT carried some: the answer may depend on them */
 	bool extra;           /* records other than OPT: the answer may depend on them */
@@ -85,12 +84,12 @@ struct dns_reply {
 };
 
 /*
- * Append the answer to q, which is in msg, to out, which is empty; len_max: what fits, at least DNS_UDP_LEN.
- * Records that do not fit are left out, and TC says so.
+ * Put the answer to q into out, which is empty; len_max: what fits, DNS_UDP_LEN..DNS_MSG_MAX. Records that do not fit
+ * are left out, and TC says so. The question is echoed as it was asked.
  * Errs: ERR_LIMIT when out's own ceiling is lower
  */
-MUST_CHECK enum err dns_reply_write(struct span msg, const struct dns_query *q,
-                                    const struct dns_reply *reply, size_t len_max, struct buf *out);
+MUST_CHECK enum err dns_reply_write(const struct dns_query *q, const struct dns_reply *reply,
+                                    size_t len_max, struct buf *out);
 
 /* One resource record, pointing into its message. */
 struct dns_record {
@@ -131,8 +130,11 @@ size_t dns_msg_shorten(uint8_t *msg, size_t len, size_t len_max);
 /* Take age_s off the TTL of every record but OPT, not below 0. msg was walked to its end before. */
 void dns_msg_age(uint8_t *msg, size_t len, uint32_t age_s);
 
-/* A question for one name as a recursive resolver is asked it: RD, EDNS with udp_len octets (0: no EDNS). */
-void dns_question_write(const struct dns_name *name, uint16_t type, uint16_t id, uint16_t udp_len,
+/* Make an answer from upstream one of ours: the client's id, and AA clear, as we are no authority. */
+void dns_msg_pass_on(uint8_t *msg, uint16_t id);
+
+/* Append a question for one name, as a recursive resolver is asked it. */
+void dns_question_write(const struct dns_name *name, uint16_t type, uint16_t id, bool edns,
                         struct buf *out);
 
 #endif

@@ -3,7 +3,7 @@
  * dns_server - answers the DNS questions of one pod, over UDP and TCP, from the mesh or through a forwarder. Contract 9. Drives; one per pod
  * and worker.
  *
- * What bounds it: queries on their way (a flood is answered with nothing, newest first), TCP clients (the
+ * What bounds it: queries on their way (a flood is answered with nothing: the newest are dropped), TCP clients (the
  * longest idle one goes), octets of an answer not yet taken, 5 s for a TCP client that says nothing.
  */
 #ifndef COMMON_DNS_DNS_SERVER_H
@@ -22,11 +22,12 @@
 struct dns_server;
 
 enum {
-	DNS_QUERIES_MAX = 512,     /* of one server: at 4 ms each some hundred thousand a second */
-	DNS_TCP_CLIENTS_MAX = 64,  /* of one server */
-	DNS_PIPELINE_MAX = 32,     /* queries of one TCP client; more wait unread */
-	DNS_TCP_IDLE_MS = 5000,    /* contract 9.1 */
-	DNS_CLIENT_WAIT_MS = 5000, /* for the mesh to know the pod, contract 9.1 */
+	DNS_QUERIES_MAX = 512,    /* of one server: at 4 ms each some hundred thousand a second */
+	DNS_QUERY_LEN_MAX = 4096, /* octets: questions are short, and reading one must be */
+	DNS_TCP_CLIENTS_MAX = 32, /* of one server */
+	DNS_PIPELINE_MAX = 8,     /* queries of one TCP client; more wait unread */
+	DNS_TCP_IDLE_MS = 5000,   /* contract 9.1 */
+	DNS_WHO_WAIT_MS = 5000,   /* for the mesh to know the pod, contract 9.1 */
 };
 
 /*

@@ -22,15 +22,17 @@ struct dns_upstream;
 
 /* A socket being made. Embedded by the waiter. */
 struct dns_socket_ask {
-	struct op
-		op; /* done() as loop_post would: op.res = a non-blocking descriptor, the waiter's, or -errno */
-	int family;  /* AF_INET, AF_INET6 */
-	int type;    /* SOCK_DGRAM, SOCK_STREAM */
-	int ret_fd;  /* for the maker's use */
-	void *maker; /* for the maker's use */
+	struct op op; /* res: a non-blocking descriptor, the waiter's, or -errno */
+	int family;   /* AF_INET, AF_INET6 */
+	int type;     /* SOCK_DGRAM, SOCK_STREAM */
+	int ret_fd;   /* for the maker's use */
+	void *maker;  /* for the maker's use */
 };
 
-/* Who makes sockets. open() is asynchronous as every op is: ask->op.done runs later on this loop, through op.res. */
+/*
+ * Who makes sockets. open() is asynchronous: done(&ask->op) runs once, later, on this loop. A maker that asks somebody else ends with
+ * loop_post(loop, &ask->op, res, done).
+ */
 struct dns_sockets {
 	void (*open)(struct dns_sockets *s, struct loop *loop, struct dns_socket_ask *ask,
 	             op_done_fn *done);
@@ -41,8 +43,8 @@ extern struct dns_sockets dns_sockets_here;
 
 struct dns_upstream_options {
 	struct dns_sockets *sockets; /* borrowed */
-	const struct resolv_conf
-		*config;        /* borrowed until the end, or until dns_upstream_reconfigure */
+	struct snapshot_cell
+		*config;        /* borrowed: of struct resolv_conf, looked at with every question */
 	uint16_t port;          /* of the nameservers; 0: 53 */
 	size_t asks_max;        /* on their way at once; 0: DNS_ASKS_MAX */
 	size_t cache_bytes_max; /* 0: DNS_CACHE_BYTES_MAX */

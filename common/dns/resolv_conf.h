@@ -23,8 +23,8 @@ enum {
 struct resolv_conf {
 	struct snapshot snapshot; /* for who publishes it, see resolv_watch */
 	struct ip servers[RESOLV_SERVERS_MAX];
-	size_t server_count;                    /* none is possible: then every question fails */
-	struct dns_name search[DNS_SEARCH_MAX]; /* lower case */
+	size_t server_count; /* none is possible: then every question fails */
+	struct dns_domain search[DNS_SEARCH_MAX];
 	size_t search_count;
 	uint32_t timeout_ms; /* of one try */
 	uint32_t tries;      /* of each server */

@@ -3,6 +3,7 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 
 #include "common/base/mem.h"
 #include "common/mesh/authz_sets.h"
@@ -39,7 +40,9 @@ struct mesh_table {
 	struct sorted workloads_by_uid, workloads_by_hostname, local_workloads;
 	struct sorted services_by_key, services_by_hostname, policies_by_key;
 	struct ip_index workloads_by_ip, vips, cidrs;
-	bool cidr_len_used[PREFIX_LENS]; /* of either family */
+	bool cidr_len_used[PREFIX_LENS];         /* of either family */
+	const struct service **services_by_name; /* host names without case */
+	size_t service_by_name_count;
 	const struct policy **policies_by_namespace;
 	size_t policy_by_namespace_count;
 	struct authz_sets *authz;
@@ -93,6 +96,12 @@ static int service_key_cmp(const void *a, const void *b)
 static int service_hostname_cmp(const void *a, const void *b)
 {
 	return strcmp(((const struct service *)a)->hostname, ((const struct service *)b)->hostname);
+}
+
+static int service_name_cmp(const void *a, const void *b)
+{
+	return strcasecmp(((const struct service *)a)->hostname,
+	                  ((const struct service *)b)->hostname);
 }
 
 static int policy_key_cmp(const void *a, const void *b)
@@ -424,6 +433,17 @@ static void index_policies(struct mesh_table *t, const struct mesh *m)
 	t->policies_by_key = sorted_of((void **)m->policies, m->policy_count, policy_key_cmp);
 }
 
+static void index_service_names(struct mesh_table *t, const struct mesh *m)
+{
+	struct sorted s = sorted_of((void **)m->services, m->service_count, service_name_cmp);
+
+	t->services_by_name = room_for(s.n, sizeof(*t->services_by_name));
+	t->service_by_name_count = s.n;
+	for (size_t i = 0; i < s.n; i++)
+		t->services_by_name[i] = s.v[i].noun;
+	free(s.v);
+}
+
 struct mesh_table *mesh_table_new(struct mesh *m)
 {
 	struct mesh_table *t = room_for(1, sizeof(*t));
@@ -437,6 +457,7 @@ struct mesh_table *mesh_table_new(struct mesh *m)
 	t->services_by_hostname = sorted_of(services, m->service_count, service_hostname_cmp);
 	index_workload_ips(t, m);
 	index_service_vips(t, m);
+	index_service_names(t, m);
 	index_policies(t, m);
 	join_memberships(t, m);
 	join_endpoints(m);
@@ -461,6 +482,7 @@ void mesh_table_free(struct mesh_table *t)
 	free(t->workloads_by_ip.v);
 	free(t->vips.v);
 	free(t->cidrs.v);
+	free(t->services_by_name);
 	free(t->policies_by_namespace);
 	free(t->staged);
 	free(t);
@@ -618,6 +640,28 @@ const struct service *mesh_service_by_hostname(const struct mesh *m, const char 
 	     i < s->n && service_hostname_cmp(s->v[i].noun, &key) == 0; i++)
 		service_consider(&choice, s->v[i].noun, 0);
 	return choice.best;
+}
+
+struct service_list mesh_services_named(const struct mesh *m, const char *hostname)
+{
+	const struct mesh_table *t = m->table;
+	size_t low = 0, high = t->service_by_name_count;
+
+	while (low < high) {
+		size_t mid = low + (high - low) / 2;
+
+		if (strcasecmp(t->services_by_name[mid]->hostname, hostname) < 0)
+			low = mid + 1;
+		else
+			high = mid;
+	}
+
+	struct service_list list = {.v = t->services_by_name + low};
+
+	while (low + list.n < t->service_by_name_count &&
+	       strcasecmp(list.v[list.n]->hostname, hostname) == 0)
+		list.n++;
+	return list;
 }
 
 const struct membership *mesh_membership(const struct workload *w, const struct service *s)

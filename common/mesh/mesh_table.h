@@ -37,6 +37,12 @@ const struct service *mesh_service_by_key(const struct mesh *m, const char *name
                                           const char *hostname);
 const struct service *mesh_service_by_hostname(const struct mesh *m, const char *hostname,
                                                const char *client_ns);
+/* All of that host name, in any case of letters, in the order given; visible or not. For DNS. */
+struct service_list {
+	const struct service *const *v;
+	size_t n;
+};
+struct service_list mesh_services_named(const struct mesh *m, const char *hostname);
 /* What w says of itself as an endpoint of s, or NULL; either may be of an older mesh. */
 const struct membership *mesh_membership(const struct workload *w, const struct service *s);
 
