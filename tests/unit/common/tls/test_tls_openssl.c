@@ -17,6 +17,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "common/base/check.h"
 #include "common/base/clock.h"
 #include "common/tls/pem_msg.h"
 #include "common/tls/tls_session.h"
@@ -362,11 +363,113 @@ static void our_client_talks_to_openssl_as_server(void **state)
 	buf_fini(&in);
 }
 
+/* Our server against an s_client with these options; returns what the handshake came to. */
+static enum err meet_client(const char *options)
+{
+	const struct tls_expect nobody = {0};
+	struct tls_config *cfg = test_pki_config(&root, ALICE);
+	struct tls_session *s = tls_session_new(cfg, TLS_SERVER, &nobody);
+	enum err e = ERR_OK;
+	struct buf in, out;
+	char command[512];
+	uint16_t port = 0;
+	struct program p;
+	int listener = listen_anywhere(&port), fd;
+
+	buf_init(&in, PIPE);
+	buf_init(&out, PIPE);
+	(void)snprintf(command, sizeof(command),
+	               "exec openssl s_client -connect 127.0.0.1:%u -cert leaf.pem -cert_chain "
+	               "chain.pem -key key.pem -CAfile roots.pem -alpn h2 %s",
+	               port, options);
+	start(&p, command);
+	fd = accept(listener, NULL, NULL);
+	assert_true(fd >= 0);
+	while (e == ERR_OK && !tls_session_established(s)) {
+		size_t used = 0;
+
+		recv_buf(fd, &in);
+		e = tls_session_handshake(s, buf_span(&in), &used, &out);
+		buf_consume(&in, used);
+		send_buf(fd, &out);
+	}
+	stop(&p);
+	(void)close(fd);
+	(void)close(listener);
+	buf_fini(&in);
+	buf_fini(&out);
+	tls_session_free(s);
+	tls_config_unref(cfg);
+	return e;
+}
+
+static void openssl_with_another_suite_or_version_is_refused(void **state)
+{
+	static const char *const refused[] = {
+		"-tls1_3 -ciphersuites TLS_CHACHA20_POLY1305_SHA256",
+		"-tls1_3 -ciphersuites TLS_AES_128_CCM_SHA256",
+		"-tls1_2",
+		"-tls1_3 -groups P-521",
+	};
+	static const char *const served[] = {
+		"-tls1_3 -ciphersuites TLS_AES_256_GCM_SHA384",
+		"-tls1_3 -ciphersuites TLS_CHACHA20_POLY1305_SHA256:TLS_AES_128_GCM_SHA256",
+		"-groups P-521:P-384",
+		"-no_ticket -servername some.name",
+	};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(refused); i++)
+		assert_int_not_equal(meet_client(refused[i]), ERR_OK);
+	for (size_t i = 0; i < ARRAY_LEN(served); i++)
+		assert_int_equal(meet_client(served[i]), ERR_OK);
+}
+
+/* A server that makes no tickets, and one that makes many. */
+static void our_client_needs_no_tickets_and_is_not_troubled_by_many(void **state)
+{
+	static const char *const bob[] = {BOB};
+	static const char *const options[] = {"-num_tickets 0", "-no_ticket", "-num_tickets 20"};
+	const struct tls_expect expect = {.identities = bob, .identity_count = 1};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(options); i++) {
+		struct tls_config *cfg = test_pki_config(&root, ALICE);
+		struct tls_session *s = tls_session_new(cfg, TLS_CLIENT, &expect);
+		char command[512];
+		uint16_t port = 0;
+		struct program p;
+		struct buf in;
+		int fd = listen_anywhere(&port);
+
+		(void)close(fd);
+		buf_init(&in, PIPE);
+		(void)snprintf(command, sizeof(command),
+		               "exec openssl s_server -accept %u -cert leaf.pem -cert_chain "
+		               "chain.pem -key key.pem -CAfile roots.pem -Verify 4 -alpn h2 %s",
+		               port, options[i]);
+		start(&p, command);
+		fd = dial(port);
+		shake(s, fd, &in);
+		assert_int_equal(write(p.to, "behind the tickets\n", 19), 19);
+		hear(s, fd, &in, "behind the tickets");
+		say(s, fd, "hello from us\n");
+		expect_output(&p, "hello from us");
+		stop(&p);
+		(void)close(fd);
+		tls_session_free(s);
+		tls_config_unref(cfg);
+		buf_fini(&in);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(openssl_as_client_talks_to_our_server),
 		cmocka_unit_test(our_client_talks_to_openssl_as_server),
+		cmocka_unit_test(openssl_with_another_suite_or_version_is_refused),
+		cmocka_unit_test(our_client_needs_no_tickets_and_is_not_troubled_by_many),
 	};
 
 	return cmocka_run_group_tests(tests, set_up, tear_down);
