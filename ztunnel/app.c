@@ -147,6 +147,8 @@ static void fill_proxy_options(struct app *app)
 		.steward = app->steward,
 		.metrics = app->metrics,
 		.certs = app->certs_cell,
+		.cert_awaited = app_identity_awaited,
+		.cert_awaited_arg = app,
 		.network = s->network,
 		.node = s->node_name == NULL ? "" : s->node_name,
 		.pool =
@@ -439,8 +441,7 @@ static void stop_parts(struct app *app)
 	stop_servers(app);
 	if (app->pods != NULL)
 		pods_static_stop(app->pods);
-	if (app->certs != NULL)
-		cert_table_stop(app->certs);
+	app_identity_stop(app);
 	loop_cancel(app->loop, &app->signals_op);
 	turn_until(app, all_stopped);
 }

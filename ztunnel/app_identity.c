@@ -10,9 +10,13 @@
 #include "common/base/mem.h"
 #include "common/identity/ca_dev.h"
 #include "common/identity/ca_files.h"
+#include "common/io/mailbox.h"
 #include "ztunnel/app_private.h"
 
-enum { NS_PER_S = 1000000000 };
+enum {
+	NS_PER_S = 1000000000,
+	MAIL_TURNS = 3, /* a mailbox lands within two */
+};
 
 /* --- revocation lists -------------------------------------------------------------------------- */
 
@@ -151,6 +155,34 @@ void app_identity_mesh(struct app *app)
 	app->prefetched_count = n;
 }
 
+/* An identity somebody waits for, on its way from a worker. */
+struct awaited {
+	struct letter letter;
+	struct app *app;
+	char identity[];
+};
+
+static void on_awaited(struct letter *l)
+{
+	struct awaited *a = container_of(l, struct awaited, letter);
+
+	if (!a->app->identity_stopped)
+		cert_table_hurry(a->app->certs, a->identity);
+	free(a);
+}
+
+void app_identity_awaited(void *arg, const char *identity)
+{
+	const size_t len = strlen(identity) + 1;
+	struct awaited *a = malloc(sizeof(*a) + len);
+
+	if (a == NULL)
+		return; /* it comes in its turn */
+	a->app = arg;
+	memcpy(a->identity, identity, len);
+	mailbox_post(a->app->mail, &a->letter, on_awaited);
+}
+
 enum err app_identity_start(struct app *app, char why[STEWARD_WHY_MAX])
 {
 	const struct settings *s = app->settings;
@@ -170,6 +202,9 @@ enum err app_identity_start(struct app *app, char why[STEWARD_WHY_MAX])
 		e = ca_dev_new(app->loop, s->ca_dev_key, &app->ca, why, STEWARD_WHY_MAX);
 	if (e != ERR_OK)
 		return e;
+	e = mailbox_new(app->loop, &app->mail);
+	if (e != ERR_OK)
+		return e;
 	start_revocation(app);
 	app->certs_cell = snapshot_cell_new();
 	app->certs = cert_table_new(app->loop, app->ca, app->certs_cell, &opt);
@@ -179,8 +214,27 @@ enum err app_identity_start(struct app *app, char why[STEWARD_WHY_MAX])
 	return ERR_OK;
 }
 
+void app_identity_stop(struct app *app)
+{
+	app->identity_stopped = true;
+	if (app->certs != NULL)
+		cert_table_stop(app->certs);
+}
+
+/* The last of the workers is gone: deliver what they said, and take the mailbox down. */
+static void close_mail(struct app *app)
+{
+	if (app->mail == NULL)
+		return;
+	mailbox_stop(app->mail);
+	for (int i = 0; i < MAIL_TURNS; i++)
+		loop_turn(app->loop, 1);
+	mailbox_free(app->mail);
+}
+
 void app_identity_free(struct app *app)
 {
+	close_mail(app);
 	if (app->certs != NULL)
 		cert_table_free(app->certs);
 	for (size_t i = 0; i < app->prefetched_count; i++)

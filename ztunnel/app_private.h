@@ -23,6 +23,8 @@
 
 enum { TRUST_DOMAIN_ALIASES_MAX = 64 }; /* a mesh that was renamed has one or two */
 
+struct mailbox;
+
 /* In the order they are built; torn down in reverse. */
 struct app {
 	const struct settings *settings;
@@ -47,6 +49,8 @@ struct app {
 	struct cert_table *certs;
 	struct snapshot *certs_seen; /* the set that was logged last */
 	uint64_t certs_generation;
+	struct mailbox *mail; /* what workers tell the control thread */
+	bool identity_stopped;
 	char **prefetched; /* identities wanted for the workloads of this node (contract 4.6) */
 	size_t prefetched_count;
 	struct steward *steward;
@@ -85,6 +89,9 @@ void watch_workers(struct app *app);
 MUST_CHECK enum err app_identity_start(struct app *app, char why[STEWARD_WHY_MAX]);
 void app_identity_mesh(struct app *app); /* app->mesh is another one */
 void watch_revocation(struct app *app);  /* say and count what changed */
+/* A connection waits for a certificate; runs on a worker's thread. arg: struct app */
+void app_identity_awaited(void *arg, const char *identity);
+void app_identity_stop(struct app *app); /* no certificate is fetched any more */
 void app_identity_free(struct app *app); /* after the workers; the table was stopped and is idle */
 
 /* dump.c: the members of /config_dump that are ztunnel's. */

@@ -7,6 +7,7 @@
 
 #include "common/base/check.h"
 #include "common/base/clock.h"
+#include "common/base/list.h"
 #include "common/base/map.h"
 #include "common/base/mem.h"
 #include "common/base/rand.h"
@@ -36,7 +37,6 @@ struct cert_row {
 	struct ca_request fetch;
 	struct timer due; /* renewal or retry */
 	struct cert_retry retry;
-	struct list waiters;
 };
 
 struct cert_table {
@@ -131,17 +131,6 @@ static void publish_soon(struct cert_table *t)
 }
 
 /* Rows */
-
-static void tell_waiters(struct cert_row *row, enum err e)
-{
-	struct list *link;
-
-	while ((link = list_shift(&row->waiters)) != NULL) {
-		struct cert_waiter *w = list_entry(link, struct cert_waiter, link);
-
-		w->done(w, e);
-	}
-}
 
 static void row_free(struct cert_row *row)
 {
@@ -288,8 +277,7 @@ static void on_fetched(struct ca_request *r)
 		row_renewed(row, cfg);
 	else
 		row_failed(row);
-	publish(t); /* before anybody is told to look */
-	tell_waiters(row, row->cfg != NULL ? ERR_OK : ERR_IDENTITY);
+	publish(t);
 	start_fetches(t);
 }
 
@@ -375,7 +363,6 @@ enum err cert_table_want(struct cert_table *t, const char *identity)
 	row->identity = mem_str(span_str(identity));
 	row->wants = 1;
 	list_init(&row->queued);
-	list_init(&row->waiters);
 	timer_init(&row->due, on_due);
 	(void)map_put(&t->rows, &row->node, span_str(row->identity));
 	publish_soon(t);
@@ -391,7 +378,6 @@ static void drop(struct cert_table *t, struct cert_row *row)
 	timer_disarm(&row->due);
 	list_remove(&row->queued);
 	row->urgency = URGENCY_NONE;
-	tell_waiters(row, ERR_IDENTITY);
 	if (row->fetch.pending)
 		ca_client_cancel(t->ca, &row->fetch);
 	else
@@ -408,22 +394,12 @@ void cert_table_forget(struct cert_table *t, const char *identity)
 	publish_soon(t);
 }
 
-void cert_table_wait(struct cert_table *t, const char *identity, struct cert_waiter *w,
-                     void (*done)(struct cert_waiter *w, enum err e))
+void cert_table_hurry(struct cert_table *t, const char *identity)
 {
 	struct cert_row *row = find(t, identity);
 
-	CHECK(row != NULL && row_state(row) == CERT_INITIALIZING);
-	w->done = done;
-	list_init(&w->link);
-	list_push(&row->waiters, &w->link);
-	ask(row, URGENCY_REAL_TIME);
-}
-
-void cert_waiter_cancel(struct cert_waiter *w)
-{
-	if (w->link.next != NULL)
-		list_remove(&w->link);
+	if (row != NULL && row_state(row) == CERT_INITIALIZING)
+		ask(row, URGENCY_REAL_TIME);
 }
 
 const struct cert_set *cert_table_set(const struct cert_table *t)

@@ -11,7 +11,6 @@
 #include <stdint.h>
 
 #include "common/base/err.h"
-#include "common/base/list.h"
 #include "common/identity/ca_client.h"
 #include "common/identity/cert_set.h"
 #include "common/io/loop.h"
@@ -61,16 +60,10 @@ MUST_CHECK enum err cert_table_want(struct cert_table *t, const char *identity);
 void cert_table_forget(struct cert_table *t, const char *identity);
 
 /*
- * Hear once that an identity left Initializing, which it must be in (see cert_table_set). done() runs from
- * loop_turn() or cert_table_forget(), with ERR_OK, or ERR_IDENTITY when it is unavailable or was forgotten.
+ * A connection waits for this identity's first certificate: it goes before those that are only prepared or renewed.
+ * Harmless for one that is not wanted, has one, or failed already.
  */
-struct cert_waiter {
-	struct list link; /* private */
-	void (*done)(struct cert_waiter *w, enum err e);
-};
-void cert_table_wait(struct cert_table *t, const char *identity, struct cert_waiter *w,
-                     void (*done)(struct cert_waiter *w, enum err e));
-void cert_waiter_cancel(struct cert_waiter *w); /* harmless when not waiting */
+void cert_table_hurry(struct cert_table *t, const char *identity);
 
 /* The set last published; borrowed until the next turn. For config_dump. */
 const struct cert_set *cert_table_set(const struct cert_table *t);

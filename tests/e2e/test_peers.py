@@ -246,9 +246,7 @@ def test_a_server_with_the_wrong_identity_gets_no_application_byte(calm, authori
                "node a believes the pod is in the mesh")
     mark = calm.a.ztunnel.log_size()
     with talk.Server(liar, hbone_peer.HBONE_PORT, serve):
-        with calm.client.connect(liar.ip4, PORT) as conn:
-            conn.sendall(b"my password")
-            assert talk.ending(conn) in ("fin", "reset")
+        assert talk.refused(calm.client, liar.ip4, PORT, b"my password")
     line = calm.a.ztunnel.wait_access(mark, direction="outbound", timeout=20)
     assert hbone_peer.error_words()["TLS_WRONG_IDENTITY"] in line["error"]
     assert not [g for g in got if isinstance(g, bytes) and g]

@@ -185,9 +185,7 @@ def test_a_server_of_an_alias_domain_is_accepted_for_the_same_account(calm, doma
                            calm.a.ztunnel.config_dump()["workloads"]), 20, "node a knows the pod")
     try:
         with talk.Server(twin, hbone_peer.HBONE_PORT, serve):
-            with calm.client.connect(twin.ip4, PORT, 20) as conn:
-                conn.sendall(b"hello")
-                assert talk.ending(conn) in ("fin", "reset")
+            assert talk.refused(calm.client, twin.ip4, PORT, b"hello")
             wait_until(lambda: heard, 20, "the server was asked")
         assert heard[0] == (b"PRI" if accepted else b"")
     finally:

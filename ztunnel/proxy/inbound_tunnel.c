@@ -119,7 +119,8 @@ static void try_start(struct inbound_tunnel *t)
 	struct tls_session *tls;
 
 	if (config == NULL) {
-		if (loop_now_ms(w->loop) >= t->give_up_ms)
+		if (loop_now_ms(w->loop) >= t->give_up_ms ||
+		    proxy_worker_cert_failed(w, t->pod->pod->identity))
 			give_up(t, ERR_IDENTITY);
 		else
 			timer_arm(w->loop, &t->look, PROXY_LOCAL_LOOK_MS);

@@ -119,7 +119,9 @@ static enum outbound_state wait_for_own(struct outbound *o, enum err otherwise)
 {
 	uint64_t now = loop_now_ms(worker_of(o)->loop);
 
-	if (now >= o->setup->give_up_ms) {
+	if (now >= o->setup->give_up_ms ||
+	    (otherwise == ERR_IDENTITY &&
+	     proxy_worker_cert_failed(worker_of(o), o->pod->pod->identity))) {
 		outbound_fail(o, otherwise);
 		return OUTBOUND_DRAIN;
 	}

@@ -3,6 +3,7 @@
 
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "common/admin/admin_server.h"
 #include "common/base/check.h"
@@ -208,18 +209,51 @@ void proxy_worker_closed(struct proxy_worker *w)
 	atomic_fetch_sub_explicit(&w->open, 1, memory_order_relaxed);
 }
 
+/* FNV-1a: for a table in which a collision does no harm. */
+static uint64_t hash_of(const char *text)
+{
+	uint64_t h = 0xcbf29ce484222325;
+
+	for (; *text != '\0'; text++)
+		h = (h ^ (uint8_t)*text) * 0x100000001b3;
+	return h | 1;
+}
+
+/* Tell once, until certificates change. */
+static void tell_awaited(struct proxy_worker *w, const char *identity)
+{
+	const uint64_t hash = hash_of(identity);
+	uint64_t *slot = &w->awaited[hash / 2 % PROXY_AWAITED_SLOTS];
+
+	if (*slot == hash || w->options->cert_awaited == NULL)
+		return;
+	*slot = hash;
+	w->options->cert_awaited(w->options->cert_awaited_arg, identity);
+}
+
 struct tls_config *proxy_worker_config(struct proxy_worker *w, const char *identity)
 {
 	const struct cert_entry *entry = NULL;
 	struct tls_config *config = NULL;
 
-	(void)snapshot_refresh(w->options->certs, &w->certs_generation, &w->certs);
-	if (w->certs == NULL)
-		return NULL;
-	return cert_set_config(container_of(w->certs, struct cert_set, snap), identity, &config,
-	                       &entry) == ERR_OK
-	               ? config
-	               : NULL;
+	if (snapshot_refresh(w->options->certs, &w->certs_generation, &w->certs))
+		memset(w->awaited, 0, sizeof(w->awaited));
+	if (w->certs != NULL && cert_set_config(container_of(w->certs, struct cert_set, snap),
+	                                        identity, &config, &entry) == ERR_OK)
+		return config;
+	if (entry == NULL || entry->state == CERT_INITIALIZING)
+		tell_awaited(w, identity);
+	return NULL;
+}
+
+bool proxy_worker_cert_failed(const struct proxy_worker *w, const char *identity)
+{
+	const struct cert_entry *entry =
+		w->certs == NULL
+			? NULL
+			: cert_set_find(container_of(w->certs, struct cert_set, snap), identity);
+
+	return entry != NULL && entry->state == CERT_UNAVAILABLE;
 }
 
 static void on_tidy(struct timer *t)

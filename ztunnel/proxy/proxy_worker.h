@@ -32,6 +32,7 @@ enum {
 	/* A turn gives to judging live connections again, however dear policies are: less than a full read costs. */
 	PROXY_JUDGE_NS = 250 * 1000,
 	PROXY_TIDY_MS = 1000,
+	PROXY_AWAITED_SLOTS = 64, /* a collision costs a letter too many, or a wait in line */
 	PROXY_LOCAL_LOOK_MS = 50, /* and how often it looks */
 };
 
@@ -45,6 +46,9 @@ struct proxy_options {
 	const struct steward *steward;
 	struct metrics *metrics;
 	struct snapshot_cell *certs; /* of struct cert_set */
+	/* A connection waits for this identity's first certificate. Any worker's thread. NULL: nobody hears. */
+	void (*cert_awaited)(void *arg, const char *identity);
+	void *cert_awaited_arg;
 	const char *network, *node;
 	struct hbone_pool_options pool;
 	struct h2_options server_h2;
@@ -69,6 +73,8 @@ struct proxy_worker {
 	struct mesh *mesh;      /* a reference; replaced by proxy_worker_mesh */
 	struct snapshot *certs; /* the held struct cert_set; NULL at first */
 	uint64_t certs_generation;
+	/* Hashes of identities that were told to be awaited since certs changed; 0: none. */
+	uint64_t awaited[PROXY_AWAITED_SLOTS];
 	struct rand dice;
 	struct list pods; /* struct pod_proxy */
 	struct live_table live;
@@ -104,8 +110,13 @@ uint64_t proxy_worker_open(const struct proxy_worker *w);
 /* On the worker's thread. */
 /* Decide by this mesh from now on; live connections are judged by it soon. A reference of mesh is handed over. */
 void proxy_worker_use_mesh(struct proxy_worker *w, struct mesh *mesh);
-/* The certificate of that identity, borrowed until the next turn; NULL when there is none now. */
+/*
+ * The certificate of that identity, borrowed until the next turn. NULL: none now; whoever fetches them is told that
+ * somebody waits for it.
+ */
 struct tls_config *proxy_worker_config(struct proxy_worker *w, const char *identity);
+/* It could not be had: there is nothing to wait for (contract 4.5). */
+bool proxy_worker_cert_failed(const struct proxy_worker *w, const char *identity);
 void proxy_worker_opened(struct proxy_worker *w);
 void proxy_worker_closed(struct proxy_worker *w);
 

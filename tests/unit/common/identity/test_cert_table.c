@@ -350,24 +350,9 @@ static void one_fetch_per_identity_and_eight_at_once(void **state)
 	assert_int_equal(cert_table_stats(w->table).available, 20);
 }
 
-struct heard {
-	struct cert_waiter waiter;
-	int times;
-	enum err e;
-};
-
-static void on_heard(struct cert_waiter *waiter, enum err e)
-{
-	struct heard *h = container_of(waiter, struct heard, waiter);
-
-	h->times++;
-	h->e = e;
-}
-
-static void waiters_hear_once_and_who_waits_goes_first(void **state)
+static void who_is_waited_for_goes_first(void **state)
 {
 	struct world *w = *state;
-	struct heard first = {0}, second = {0}, gone = {0};
 	char identity[80];
 
 	w->ca.silent = true;
@@ -376,52 +361,44 @@ static void waiters_hear_once_and_who_waits_goes_first(void **state)
 		assert_int_equal(cert_table_want(w->table, identity), ERR_OK);
 	}
 	pass(w, 10);
-	/* the last of them is queued; somebody waits for it now */
-	cert_table_wait(w->table, identity, &first.waiter, on_heard);
-	cert_table_wait(w->table, identity, &second.waiter, on_heard);
-	cert_table_wait(w->table, identity, &gone.waiter, on_heard);
-	cert_waiter_cancel(&gone.waiter);
+	/* the last of them is queued behind three others; somebody waits for it now */
+	cert_table_hurry(w->table, identity);
+	cert_table_hurry(w->table, "spiffe://td/ns/demo/sa/nobody");
 	fake_answer(&w->ca, w->ca.held[--w->ca.held_count]);
 	pass(w, 10);
 	assert_string_equal(w->ca.held[w->ca.held_count - 1]->identity, identity);
-	assert_int_equal(first.times, 0);
-	fake_answer(&w->ca, w->ca.held[--w->ca.held_count]);
+	assert_int_equal(w->ca.asked, CERT_FETCHES_MAX + 1);
+	cert_table_hurry(w->table, identity); /* it is on its way: asked once */
 	pass(w, 10);
-	assert_int_equal(first.times, 1);
-	assert_int_equal(first.e, ERR_OK);
-	assert_int_equal(second.times, 1);
-	assert_int_equal(gone.times, 0);
+	assert_int_equal(w->ca.asked, CERT_FETCHES_MAX + 1);
 }
 
-static void waiters_hear_of_failure_at_once(void **state)
+/* Its turn comes with the back-off; nobody who waits can hurry a CA that refuses. */
+static void who_failed_is_not_hurried(void **state)
 {
 	struct world *w = *state;
-	struct heard h = {0};
 
 	w->ca.broken = true;
 	assert_int_equal(cert_table_want(w->table, BOB), ERR_OK);
-	cert_table_wait(w->table, BOB, &h.waiter, on_heard);
 	pass(w, 100);
-	assert_int_equal(h.times, 1);
-	assert_int_equal(h.e, ERR_IDENTITY);
+	assert_int_equal(entry(w, BOB)->state, CERT_UNAVAILABLE);
+	for (int i = 0; i < 10; i++)
+		cert_table_hurry(w->table, BOB);
+	pass(w, 100);
+	assert_int_equal(w->ca.asked, 1);
 }
 
 static void forgetting_drops_the_entry_and_what_is_in_flight(void **state)
 {
 	struct world *w = *state;
-	struct heard h = {0};
 
 	w->ca.silent = true;
 	assert_int_equal(cert_table_want(w->table, BOB), ERR_OK);
 	assert_int_equal(cert_table_want(w->table, BOB), ERR_OK);
-	cert_table_wait(w->table, BOB, &h.waiter, on_heard);
 	cert_table_forget(w->table, BOB);
 	pass(w, 10);
 	assert_non_null(entry(w, BOB));
-	assert_int_equal(h.times, 0);
 	cert_table_forget(w->table, BOB);
-	assert_int_equal(h.times, 1);
-	assert_int_equal(h.e, ERR_IDENTITY);
 	assert_int_equal(w->ca.cancelled, 1);
 	pass(w, 10);
 	assert_null(entry(w, BOB));
@@ -457,8 +434,8 @@ int main(void)
 		WORLD(what_a_ca_may_not_return_is_refused_and_the_old_kept),
 		WORLD(a_change_behind_the_ca_is_fetched_at_once),
 		WORLD(one_fetch_per_identity_and_eight_at_once),
-		WORLD(waiters_hear_once_and_who_waits_goes_first),
-		WORLD(waiters_hear_of_failure_at_once),
+		WORLD(who_is_waited_for_goes_first),
+		WORLD(who_failed_is_not_hurried),
 		WORLD(forgetting_drops_the_entry_and_what_is_in_flight),
 		WORLD(a_certificate_ends_on_time_even_when_the_ca_says_nothing),
 	};

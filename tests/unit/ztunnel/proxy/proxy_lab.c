@@ -249,18 +249,24 @@ static void free_certs(struct snapshot *s)
 	free(container_of(s, struct cert_set, snap));
 }
 
-static struct snapshot_cell *make_certs(void)
+void plab_new_certs(enum cert_state state)
 {
 	struct cert_set *set = mem_new(sizeof(*set) + 2 * sizeof(set->entries[0]));
-	struct snapshot_cell *cell = snapshot_cell_new();
-	static char client[] = CLIENT, server[] = SERVER;
+	static char client[] = CLIENT, server[] = SERVER, why[] = "the lab says so";
+	const bool have = state == CERT_AVAILABLE;
 
 	snapshot_init(&set->snap, free_certs);
 	set->count = 2;
-	set->entries[0] = (struct cert_entry){client, CERT_AVAILABLE, client_config, NULL};
-	set->entries[1] = (struct cert_entry){server, CERT_AVAILABLE, server_config, NULL};
-	snapshot_publish(cell, &set->snap);
-	return cell;
+	set->entries[0] = (struct cert_entry){client, state, have ? client_config : NULL, why};
+	set->entries[1] = (struct cert_entry){server, state, have ? server_config : NULL, why};
+	snapshot_publish(plab.certs, &set->snap);
+}
+
+static void on_cert_awaited(void *arg, const char *identity)
+{
+	(void)arg;
+	assert_true(strcmp(identity, CLIENT) == 0 || strcmp(identity, SERVER) == 0);
+	plab.awaited++;
 }
 
 static struct h2_options h2_options_of(const struct plab_options *opt, bool server)
@@ -305,6 +311,7 @@ static void start_node(unsigned int i)
 	n->options = (struct proxy_options){
 		.metrics = plab.metrics,
 		.certs = plab.certs,
+		.cert_awaited = on_cert_awaited,
 		.network = "",
 		.pool = {.h2 = h2_options_of(&plab.opt, false),
 	                 .streams_max = 100,
@@ -349,7 +356,8 @@ void plab_init(const struct plab_options *opt)
 	rand_init(&plab.dice, opt->sim.seed);
 	plab.loop = sim_new(&opt->sim);
 	plab.metrics = metrics_new(0);
-	plab.certs = make_certs();
+	plab.certs = snapshot_cell_new();
+	plab_new_certs(CERT_AVAILABLE);
 	plab.mesh = make_mesh(opt->deny, opt->stranger);
 	for (unsigned int i = 0; i < PLAB_PATHS_MAX; i++)
 		plab.listener[i] = -1;

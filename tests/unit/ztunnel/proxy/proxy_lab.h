@@ -105,6 +105,7 @@ struct plab {
 	unsigned int opened[2], closed[2], turned_away[2]; /* accounts, by enum access_direction */
 	int64_t gauges[METRIC_COUNT];                      /* sum of their steps */
 	unsigned int pods_closed, idle_turns;
+	unsigned int awaited; /* times a node told that a connection waits for a certificate */
 };
 
 /* The one there is: the fakes need to find it. */
@@ -129,6 +130,8 @@ void plab_run(void);
 void plab_close_apps(void);
 /* No new connections at that node, and its proxy ends with its last one. */
 void plab_drain(unsigned int node);
+/* The certificates of both pods are now in this state. */
+void plab_new_certs(enum cert_state state);
 /* A mesh whose policies let nobody in, or everybody; as the control plane would send it. */
 void plab_new_mesh(bool deny);
 
