@@ -58,6 +58,12 @@ def frames_of(data):
     return found, data
 
 
+def settings_of(frame):
+    """A SETTINGS frame's values by number."""
+    return dict(struct.unpack(">HI", frame.payload[i:i + 6])
+                for i in range(0, len(frame.payload), 6))
+
+
 class Stream:
     def __init__(self, number, headers, upstream):
         self.number = number
@@ -74,8 +80,6 @@ class Tunnel:
     def __init__(self, double, raw):
         self.double = double
         self.raw = raw
-        name = raw.getpeername()
-        self.address = name[0].replace("::ffff:", "") if name else ""
         self.identity = None
         self.tls = None
         self.streams = {}
@@ -214,8 +218,7 @@ class Tunnel:
         """The first SETTINGS of the ztunnel, by number."""
         first = self.opening[0]
         assert first.kind == SETTINGS and not first.flags & 1
-        return dict(struct.unpack(">HI", first.payload[i:i + 6])
-                    for i in range(0, len(first.payload), 6))
+        return settings_of(first)
 
     def window_updates(self):
         return [int.from_bytes(f.payload, "big") for f in self.opening
