@@ -119,7 +119,7 @@ def test_the_hundred_and_first_stream_opens_a_second_tunnel(mesh, peer):
 
 
 def test_a_server_grants_200_streams_at_once(mesh):
-    with talk.Server(mesh.server, PORT, talk.hold), \
+    with talk.Server(mesh.server, PORT, talk.echo), \
             hbone_peer.Tunnel(mesh.ext, mesh.server.ip4, tls_client(mesh), 30) as tunnel:
         asked = [tunnel.request([(":method", "CONNECT"),
                                  (":authority", f"{mesh.server.ip4}:{PORT}")])
