@@ -19,7 +19,8 @@
 #include "common/tls/x509_msg.h"
 
 enum {
-	ROOTS_MAX = 64, /* a bundle during a root rotation has two or three */
+	ROOTS_MAX = 64,       /* a bundle during a root rotation has two or three */
+	HOST_ROOTS_MAX = 512, /* the operating system's has 150 */
 	CERT_PEM_MAX = 2 * X509_DER_MAX,
 	IDENTITY_TEXT = 320, /* what of a bad identity is worth showing */
 };
@@ -32,6 +33,7 @@ struct cert {
 
 struct tls_config {
 	struct snapshot snap;
+	enum tls_kind kind;
 	WOLFSSL_CTX *client, *server;
 	struct cert chain[TLS_CHAIN_MAX];
 	unsigned int chain_len;
@@ -164,20 +166,29 @@ static enum err read_identity(struct tls_config *c, const struct reason *why)
 	return ERR_OK;
 }
 
-static enum err read_material(struct tls_config *c, const struct tls_material *m,
-                              const struct reason *why)
+static enum err read_chain(struct tls_config *c, const struct tls_material *m,
+                           const struct reason *why)
 {
 	char when[STR_TIME_MAX];
+	enum err e = read_certs(m->chain_pem, "certificate chain", c->chain, TLS_CHAIN_MAX,
+	                        &c->chain_len, why);
+
+	if (e == ERR_OK && tls_config_not_after(c) < clock_wall_s())
+		return explain(why, ERR_TLS_EXPIRED, "the certificate expired at %s",
+		               str_format_time_s(tls_config_not_after(c), when));
+	return e;
+}
+
+static enum err read_roots(struct tls_config *c, const struct tls_material *m,
+                           const struct reason *why)
+{
+	const unsigned int max = m->kind == TLS_MESH ? ROOTS_MAX : HOST_ROOTS_MAX;
 	enum err e;
 
-	e = read_certs(m->chain_pem, "certificate chain", c->chain, TLS_CHAIN_MAX, &c->chain_len,
-	               why);
-	if (e != ERR_OK)
-		return e;
-	c->roots = calloc(ROOTS_MAX, sizeof(*c->roots));
+	c->roots = calloc(max, sizeof(*c->roots));
 	if (c->roots == NULL)
 		return explain(why, ERR_MEMORY, "out of memory");
-	e = read_certs(m->roots_pem, "root bundle", c->roots, ROOTS_MAX, &c->root_count, why);
+	e = read_certs(m->roots_pem, "root bundle", c->roots, max, &c->root_count, why);
 	if (e != ERR_OK)
 		return e;
 	c->root_names = calloc(c->root_count, sizeof(*c->root_names));
@@ -188,10 +199,23 @@ static enum err read_material(struct tls_config *c, const struct tls_material *m
 		c->root_names[i] = c->roots[i].facts.subject;
 		c->root_ders[i] = buf_span(&c->roots[i].der);
 	}
-	if (tls_config_not_after(c) < clock_wall_s())
-		return explain(why, ERR_TLS_EXPIRED, "the certificate expired at %s",
-		               str_format_time_s(tls_config_not_after(c), when));
-	return read_identity(c, why);
+	return ERR_OK;
+}
+
+static enum err read_material(struct tls_config *c, const struct tls_material *m,
+                              const struct reason *why)
+{
+	enum err e = ERR_OK;
+
+	if (m->kind != TLS_HOST_CLIENT)
+		e = read_chain(c, m, why);
+	if (e == ERR_OK && m->kind != TLS_HOST_SERVER)
+		e = read_roots(c, m, why);
+	if (e == ERR_OK && m->kind == TLS_MESH)
+		return read_identity(c, why);
+	c->identity = mem_str(span_str(""));
+	c->trust_domain = mem_str(span_str(""));
+	return e;
 }
 
 static enum err load_own(WOLFSSL_CTX *ctx, const struct tls_material *m, const struct reason *why)
@@ -268,7 +292,7 @@ static enum err load_library(WOLFSSL_CTX **ret_ctx, WOLFSSL_METHOD *method,
 	if (ctx == NULL)
 		return explain(why, ERR_MEMORY, "out of memory");
 	*ret_ctx = ctx;
-	e = load_own(ctx, m, why);
+	e = c->kind == TLS_HOST_CLIENT ? ERR_OK : load_own(ctx, m, why);
 	if (e == ERR_OK)
 		e = load_trust(ctx, c, why);
 	if (e == ERR_OK)
@@ -288,13 +312,14 @@ enum err tls_config_new(const struct tls_material *m, struct tls_config **ret_cf
 	if (c == NULL)
 		return explain(&why, ERR_MEMORY, "out of memory");
 	snapshot_init(&c->snap, config_destroy);
+	c->kind = m->kind;
 	c->policy = m->policy == NULL ? &default_policy : m->policy;
 	e = read_material(c, m, &why);
-	if (e == ERR_OK)
+	if (e == ERR_OK && c->kind != TLS_HOST_SERVER)
 		e = load_library(&c->client, wolfTLSv1_3_client_method(), c, m, &why);
-	if (e == ERR_OK)
+	if (e == ERR_OK && c->kind != TLS_HOST_CLIENT)
 		e = load_library(&c->server, wolfTLSv1_3_server_method(), c, m, &why);
-	if (e == ERR_OK && wolfSSL_CTX_mutual_auth(c->server, 1) != 0)
+	if (e == ERR_OK && c->kind == TLS_MESH && wolfSSL_CTX_mutual_auth(c->server, 1) != 0)
 		e = explain(&why, ERR_TLS, "this TLS library cannot demand client certificates");
 	if (e != ERR_OK) {
 		config_free(c);
@@ -314,6 +339,11 @@ void tls_config_unref(struct tls_config *c)
 {
 	if (c != NULL)
 		snapshot_unref(&c->snap);
+}
+
+enum tls_kind tls_config_kind(const struct tls_config *c)
+{
+	return c->kind;
 }
 
 const char *tls_config_identity(const struct tls_config *c)

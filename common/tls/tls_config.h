@@ -33,8 +33,16 @@ struct tls_policy {
 /* Can the TLS library of this build do what the policy asks? Errs: ERR_TLS with the why. */
 MUST_CHECK enum err tls_policy_check(const struct tls_policy *p, char *why, size_t why_len);
 
+/* What sessions of a config are for. */
+enum tls_kind {
+	TLS_MESH,        /* both roles, mutual, by SPIFFE id */
+	TLS_HOST_CLIENT, /* client only: the server is known by name (tls_expect.hosts), we show nothing */
+	TLS_HOST_SERVER, /* server only: known by name, clients show nothing and prove themselves above TLS */
+};
+
 /* All borrowed for the call, but for the policy. */
 struct tls_material {
+	enum tls_kind kind; /* a HOST_CLIENT has roots only, a HOST_SERVER everything but roots */
 	struct span chain_pem;           /* leaf first, then intermediates */
 	struct span key_pem;             /* PKCS#8 or SEC1; wiped by its owner */
 	struct span roots_pem;           /* one or several */
@@ -53,7 +61,8 @@ MUST_CHECK enum err tls_config_new(const struct tls_material *m, struct tls_conf
 struct tls_config *tls_config_ref(struct tls_config *c);
 void tls_config_unref(struct tls_config *c);
 
-/* "spiffe://td/ns/x/sa/y" of the leaf; borrowed while c lives. */
+enum tls_kind tls_config_kind(const struct tls_config *c);
+/* "spiffe://td/ns/x/sa/y" of the leaf; borrowed while c lives. "" unless it is of TLS_MESH, as is the next. */
 const char *tls_config_identity(const struct tls_config *c);
 const char *tls_config_trust_domain(const struct tls_config *c);
 int64_t tls_config_not_before(const struct tls_config *c); /* seconds since the epoch */

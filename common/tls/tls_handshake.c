@@ -9,6 +9,7 @@
 #include <wolfssl/ssl.h>
 #include <wolfssl/wolfcrypt/error-crypt.h>
 
+#include "common/base/check.h"
 #include "common/base/clock.h"
 #include "common/base/mem.h"
 #include "common/tls/revocation.h"
@@ -249,8 +250,12 @@ static bool set_up(struct tls_handshake *h)
 	wolfSSL_SSLSetIOSend(h->ssl, on_send);
 	wolfSSL_SetIOReadCtx(h->ssl, h);
 	wolfSSL_SetIOWriteCtx(h->ssl, h);
-	wolfSSL_set_verify(h->ssl, WOLFSSL_VERIFY_PEER | WOLFSSL_VERIFY_FAIL_IF_NO_PEER_CERT,
-	                   on_verify);
+	if (tls_config_kind(h->cfg) == TLS_HOST_SERVER)
+		wolfSSL_set_verify(h->ssl, WOLFSSL_VERIFY_NONE, NULL); /* nothing is asked for */
+	else
+		wolfSSL_set_verify(h->ssl,
+		                   WOLFSSL_VERIFY_PEER | WOLFSSL_VERIFY_FAIL_IF_NO_PEER_CERT,
+		                   on_verify);
 	wolfSSL_SetCertCbCtx(h->ssl, h);
 	return wolfSSL_set_tls13_secret_cb(h->ssl, on_secret, h) == WOLFSSL_SUCCESS &&
 	       wolfSSL_UseALPN(h->ssl, alpn_h2, sizeof(alpn_h2) - 1,
@@ -260,8 +265,11 @@ static bool set_up(struct tls_handshake *h)
 struct tls_handshake *tls_handshake_new(struct tls_config *cfg, enum tls_role role,
                                         const struct tls_expect *expect)
 {
+	const enum tls_kind kind = tls_config_kind(cfg);
 	struct tls_handshake *h = calloc(1, sizeof(*h));
 
+	CHECK(kind == TLS_MESH || (kind == TLS_HOST_SERVER) == (role == TLS_SERVER));
+	CHECK(expect->host_count == 0 || kind == TLS_HOST_CLIENT);
 	if (h == NULL)
 		return NULL;
 	h->cfg = cfg;
@@ -294,6 +302,8 @@ static enum err check_end(struct tls_handshake *h)
 
 	if (h->cause != ERR_OK)
 		return h->cause;
+	if (h->peer == NULL && tls_config_kind(h->cfg) == TLS_HOST_SERVER)
+		h->peer = strdup(""); /* whoever it is */
 	if (h->peer == NULL)
 		return ERR_TLS_NO_CERT;
 	if (!h->have_client || !h->have_server)

@@ -32,6 +32,9 @@ struct tls_expect {
 	/* client role: the peer's one URI must equal one of these; none listed = refuse everybody (contract 5.5) */
 	const char *const *identities;
 	unsigned int identity_count;
+	/* client role, instead: the peer's certificate names one of these hosts (tls_host), and no SPIFFE id is asked for */
+	const char *const *hosts;
+	unsigned int host_count;
 	/* server role: the peer's trust domain must be that of our own leaf, or an alias of it (contract 5.4) */
 };
 

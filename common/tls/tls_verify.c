@@ -2,6 +2,7 @@
 #include "common/tls/tls_verify.h"
 
 #include "common/tls/spiffe_msg.h"
+#include "common/tls/tls_host.h"
 #include "common/tls/x509_msg.h"
 
 static enum err check_dates(const struct x509_facts *f, int64_t now_s)
@@ -14,11 +15,11 @@ static enum err check_dates(const struct x509_facts *f, int64_t now_s)
 }
 
 /* An X.509-SVID leaf: X509-SVID 4.1, 4.3, 4.4. */
-static enum err check_leaf_usage(const struct x509_facts *leaf, enum tls_role role)
+static enum err check_leaf_usage(const struct x509_facts *leaf, enum tls_role role, bool svid)
 {
 	if (leaf->is_ca || leaf->may_sign_certs)
 		return ERR_TLS_BAD_USAGE;
-	if (!leaf->has_key_usage || !leaf->may_sign)
+	if (leaf->has_key_usage ? !leaf->may_sign : svid)
 		return ERR_TLS_BAD_USAGE;
 	if (leaf->has_ext_key_usage && !(role == TLS_CLIENT ? leaf->may_serve : leaf->may_client))
 		return ERR_TLS_BAD_USAGE;
@@ -68,6 +69,19 @@ static bool is_expected(const struct tls_verify_rule *rule, struct span uri,
 	return false;
 }
 
+/* A server that is known by name or address. */
+static enum err check_host(const struct tls_verify_rule *rule, const struct x509_facts *leaf,
+                           struct span *ret_identity)
+{
+	for (unsigned int i = 0; i < rule->expect->host_count; i++) {
+		if (tls_host_named(leaf->alt_names, rule->expect->hosts[i])) {
+			*ret_identity = span_str(rule->expect->hosts[i]);
+			return ERR_OK;
+		}
+	}
+	return ERR_TLS_WRONG_IDENTITY;
+}
+
 static enum err check_identity(const struct tls_verify_rule *rule, const struct x509_facts *leaf)
 {
 	struct spiffe_id id;
@@ -113,6 +127,7 @@ static enum err check_path(const struct tls_verify_rule *rule, const struct x509
 enum err tls_verify_chain(const struct tls_verify_rule *rule, const struct span *chain,
                           unsigned int chain_len, struct span *ret_identity)
 {
+	const bool by_host = rule->role == TLS_CLIENT && rule->expect->host_count > 0;
 	struct x509_facts facts[TLS_CHAIN_MAX];
 	enum err e;
 
@@ -129,9 +144,11 @@ enum err tls_verify_chain(const struct tls_verify_rule *rule, const struct span 
 		if (e != ERR_OK)
 			return e;
 	}
-	e = check_leaf_usage(&facts[0], rule->role);
+	e = check_leaf_usage(&facts[0], rule->role, !by_host);
 	if (e == ERR_OK)
 		e = check_path(rule, facts, chain_len);
+	if (e == ERR_OK && by_host)
+		return check_host(rule, &facts[0], ret_identity);
 	if (e == ERR_OK)
 		e = check_identity(rule, &facts[0]);
 	if (e == ERR_OK)

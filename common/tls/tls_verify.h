@@ -27,7 +27,7 @@ struct tls_verify_rule {
 
 /*
  * chain: certificates as presented, leaf first
- * ret_identity: the peer's SPIFFE id, a view into the leaf
+ * ret_identity: the peer's SPIFFE id, a view into the leaf; or of expect->hosts the one it is
  * Errs: ERR_TLS_* with the reason, ERR_PARSE for a certificate that is not well-formed
  */
 MUST_CHECK enum err tls_verify_chain(const struct tls_verify_rule *rule, const struct span *chain,

@@ -82,6 +82,7 @@ static void read_subject_alt_name(struct rd *r, struct x509_facts *f)
 
 	if (rd_left(&seq) == 0)
 		rd_fail(&seq);
+	f->alt_names = span_of(seq.p, rd_left(&seq));
 	while (rd_left(&seq) > 0) {
 		uint8_t tag = 0;
 		struct span name = der_any(&seq, &tag);

@@ -40,6 +40,7 @@ struct x509_facts {
 	struct span key_id;
 	unsigned int uri_count; /* URI names in subjectAltName */
 	struct span uri;        /* the first of them */
+	struct span alt_names;  /* contents of subjectAltName: its GeneralNames */
 };
 
 /*
