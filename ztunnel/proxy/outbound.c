@@ -114,19 +114,13 @@ static void on_look(struct timer *t)
 	outbound_run(container_of(t, struct outbound_setup, look)->owner);
 }
 
-/* Our own workload or certificate is not there yet: look again soon, up to a limit. */
-static enum outbound_state wait_for_own(struct outbound *o, enum err otherwise)
+/* Our own workload or certificate is not there yet: worth another look soon, up to a limit. */
+static bool may_come(struct outbound *o, enum err e)
 {
-	uint64_t now = loop_now_ms(worker_of(o)->loop);
-
-	if (now >= o->setup->give_up_ms ||
-	    (otherwise == ERR_IDENTITY &&
-	     proxy_worker_cert_failed(worker_of(o), o->pod->pod->identity))) {
-		outbound_fail(o, otherwise);
-		return OUTBOUND_DRAIN;
-	}
-	timer_arm(worker_of(o)->loop, &o->setup->look, PROXY_LOCAL_LOOK_MS);
-	return OUTBOUND_ROUTE;
+	if (e == ERR_IDENTITY && proxy_worker_cert_failed(worker_of(o), o->pod->pod->identity))
+		return false;
+	return (e == ERR_NO_WORKLOAD || e == ERR_IDENTITY) &&
+	       loop_now_ms(worker_of(o)->loop) < o->setup->give_up_ms;
 }
 
 /*
@@ -183,8 +177,8 @@ static void dial_plain(struct outbound *o, const struct endpoint *to)
 	pod_dial_start(&o->setup->dial, worker_of(o)->loop, &q, on_plain_dialed);
 }
 
-/* The address is known, too: on the way. */
-static enum outbound_state set_out(struct outbound *o)
+/* The address is known, too: on the way. cause: what is in it; the connection counts all the same. */
+static enum outbound_state set_out(struct outbound *o, enum err cause)
 {
 	struct route *r = &o->setup->route;
 
@@ -201,9 +195,10 @@ static enum outbound_state set_out(struct outbound *o)
 	live_add(&worker_of(o)->live, &o->live);
 	if (!route_nests(r)) /* else who is behind the gateway is still to be heard */
 		open_account(o, NULL);
-	if (route_tunnels(r))
+	outbound_fail(o, cause);
+	if (cause == ERR_OK && route_tunnels(r))
 		outbound_fail(o, call_hbone(o));
-	else
+	else if (cause == ERR_OK)
 		dial_plain(o, &r->hop.connect);
 	return o->cause == ERR_OK ? OUTBOUND_REACH : OUTBOUND_DRAIN;
 }
@@ -211,14 +206,18 @@ static enum outbound_state set_out(struct outbound *o)
 static enum outbound_state outbound_route(struct outbound *o)
 {
 	struct route *r = &o->setup->route;
-	enum err e = route_choose(r, o->pod, &o->live.src, &o->live.original_dst);
+	enum err e;
 
-	if (e == ERR_NO_WORKLOAD || e == ERR_IDENTITY)
-		return wait_for_own(o, e);
+	route_fini(r);
+	e = route_choose(r, o->pod, &o->live.src, &o->live.original_dst);
+	if (may_come(o, e)) {
+		timer_arm(worker_of(o)->loop, &o->setup->look, PROXY_LOCAL_LOOK_MS);
+		return OUTBOUND_ROUTE;
+	}
+	if (e == ERR_OK || e == ERR_IDENTITY)
+		return set_out(o, e);
 	outbound_fail(o, e);
-	if (o->cause != ERR_OK)
-		return OUTBOUND_DRAIN;
-	return set_out(o);
+	return OUTBOUND_DRAIN;
 }
 
 /* --- reach ---------------------------------------------------------------------------------- */

@@ -48,7 +48,7 @@ enum err route_choose(struct route *r, const struct pod_proxy *pod, const struct
 		r->mesh = mesh_ref(pod->worker->mesh);
 		e = choose(r, pod, client, target);
 	}
-	if (e != ERR_OK)
+	if (e != ERR_OK && e != ERR_IDENTITY)
 		route_fini(r);
 	return e;
 }

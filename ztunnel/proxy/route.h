@@ -32,7 +32,8 @@ struct route {
 
 /*
  * Decide. Errs: the hop's cause when it refuses, and, worth another try soon: ERR_NO_WORKLOAD when the pod's own
- * workload is not known, ERR_IDENTITY when a tunnel is to be made and there is no certificate
+ * workload is not known, ERR_IDENTITY when a tunnel is to be made and there is no certificate: r then tells all but how
+ * to go. r must be empty.
  */
 MUST_CHECK enum err route_choose(struct route *r, const struct pod_proxy *pod,
                                  const struct endpoint *client, const struct endpoint *target);
