@@ -16,6 +16,18 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 enum { OUT_MAX = 4 * 1024 * 1024 };
 
+/* With and without the indexes, which must not make a difference. */
+static void judge(const struct mesh *m, const struct workload *w, const struct authz_facts *facts,
+                  struct authz_answer *ret_answer)
+{
+	struct authz_answer plain;
+
+	authz_check(m, w, facts, ret_answer);
+	authz_check_plainly(m, w, facts, &plain);
+	CHECK(plain.verdict == ret_answer->verdict && plain.policy == ret_answer->policy);
+	CHECK(plain.rule == ret_answer->rule && plain.note_count == ret_answer->note_count);
+}
+
 static void ask(const struct mesh *m, const struct workload *w, const struct ip *ip)
 {
 	static const uint16_t own_ports[] = {15001, 15006, 15008};
@@ -44,7 +56,9 @@ static void ask(const struct mesh *m, const struct workload *w, const struct ip 
 	(void)next_hop_words(&hop, words);
 	if (inbound_target_hbone(&in, &target) == ERR_OK)
 		(void)inbound_target_service(&in, &target, "web");
-	authz_check(m, w, &facts, &answer);
+	judge(m, w, &facts, &answer);
+	facts.identity = NULL;
+	judge(m, w, &facts, &answer);
 	(void)authz_words(&answer, words);
 	(void)authz_where(m, answer.policy, answer.rule, words);
 }
