@@ -12,7 +12,7 @@
 #include "common/mesh/balance.h"
 #include "tests/unit/common/mesh/authz_world.h"
 
-enum { WORLDS = 1500 };
+enum { WORLDS = 500 };
 
 static bool same_answer(const struct authz_answer *a, const struct authz_answer *b)
 {

@@ -93,6 +93,13 @@ static const struct {
 	{SOURCE E("x", "{}", PLACE("r1", "z9", "w1")) E("y", "{}", PLACE("r1", "z1", "w1"))
                  SERVICE("80: 80", LB("Failover", "Network, Region, Zone")),
          "y"},
+	/* Standard ignores the preferences; a subzone counts like the others */
+	{SOURCE E("x", "{}", "") E("y", "{}", ", locality: {region: r1}")
+                 SERVICE("80: 80", LB("Standard", "Region")),
+         "xy"},
+	{SOURCE E("x", "{}", ", locality: {subzone: s1}") E("y", "{}", ", locality: {subzone: s2}")
+                 SERVICE("80: 80", LB("Strict", "Subzone")),
+         "x"},
 	/* elsewhere NETWORK is a preference like any other */
 	{SOURCE E("x", "{}", PLACE("r1", "z1", "w2")) E("y", "{}", PLACE("r9", "z1", "w1"))
                  SERVICE("80: 80", LB("Failover", "Region, Network")),
@@ -130,6 +137,7 @@ static void the_port_is_the_endpoints_then_the_services_then_the_tunnels(void **
 		{SOURCE E("x", "{80: 1234}", "") SERVICE("80: 8080", ""), BALANCE_STANDARD, 80,
 	         1234},
 		{SOURCE E("x", "{}", "") SERVICE("80: 8080", ""), BALANCE_STANDARD, 80, 8080},
+		{SOURCE E("x", "{80: 0}", "") SERVICE("80: 8080", ""), BALANCE_STANDARD, 80, 8080},
 		{SOURCE E("x", "{}", "") SERVICE("80: 0", ""), BALANCE_STANDARD, 80, 0},
 		{SOURCE E("x", "{}", "") SERVICE("", ""), BALANCE_WAYPOINT, 15008, 0},
 		{SOURCE E("x", "{15008: 15008}", "") SERVICE("", ""), BALANCE_WAYPOINT, 15008,

@@ -38,6 +38,27 @@ static const char world[] =
 	"{destination: /10.0.0.9}, weight: 1}]}\n"
 	"- {name: waypoint, namespace: a, hostname: waypoint, vips: [], ports: {15008: 15008}}\n";
 
+/* The ways a waypoint can be referred to and still not be this pod. */
+static const char references[] =
+	"workloads:\n"
+	"- {uid: wp, namespace: a, workloadIps: [10.0.0.9], services: {a/waypoint: {81: 0}, a/gone: {}, "
+	"a/listed: {}}}\n"
+	"- {uid: none, namespace: a, workloadIps: [10.0.0.1], services: {}}\n"
+	"- {uid: missing, namespace: a, workloadIps: [10.0.0.2], waypoint: {destination: a/missing}, "
+	"services: {}}\n"
+	"- {uid: not-its, namespace: a, workloadIps: [10.0.0.3], waypoint: {destination: a/other}, "
+	"services: {}}\n"
+	"- {uid: by-vip, namespace: a, workloadIps: [10.0.0.4], waypoint: {destination: /10.1.0.9}, "
+	"services: {}}\n"
+	"- {uid: by-other-vip, namespace: a, workloadIps: [10.0.0.5], waypoint: {destination: /10.1.0.8}, "
+	"services: {}}\n"
+	"- {uid: elsewhere, namespace: a, workloadIps: [10.0.0.6], waypoint: {destination: net2/10.0.0.9}, "
+	"services: {}}\n"
+	"services:\n"
+	"- {name: waypoint, namespace: a, hostname: waypoint, vips: [/10.1.0.9], ports: {80: 8080, 81: 8081}}\n"
+	"- {name: other, namespace: a, hostname: other, vips: [/10.1.0.8], ports: {80: 80}}\n"
+	"- {name: listed, namespace: a, hostname: listed, vips: [], ports: {82: 8082}}\n";
+
 static const uint16_t own_ports[] = {15001, 15006, 15008};
 
 static struct inbound_query query(const struct mesh *m, const char *uid, const char *local_ip)
@@ -108,6 +129,57 @@ static void an_ip_authority_must_be_the_pods_own(void **state)
 		else
 			assert_int_equal(t.upstream.ip.family, IP_NONE);
 	}
+	mesh_unref(m);
+}
+
+static void only_the_waypoint_referred_to_may_take_it(void **state)
+{
+	static const struct {
+		const char *authority;
+		enum err expected;
+	} rows[] = {
+		{"10.0.0.1:80", ERR_HBONE_AUTHORITY}, {"10.0.0.2:80", ERR_HBONE_AUTHORITY},
+		{"10.0.0.3:80", ERR_HBONE_AUTHORITY}, {"10.0.0.4:80", ERR_OK},
+		{"10.0.0.5:80", ERR_HBONE_AUTHORITY}, {"10.0.0.6:80", ERR_HBONE_AUTHORITY},
+		{"10.7.7.7:80", ERR_HBONE_AUTHORITY},
+	};
+	struct mesh *m = mesh_of(references);
+	struct inbound_query q = query(m, "wp", "10.0.0.9");
+	struct inbound_target t;
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+		q.ep = endpoint_of(rows[i].authority);
+		if (inbound_target_hbone(&q, &t) != rows[i].expected)
+			fail_msg("%s", rows[i].authority);
+	}
+	q.ep = (struct endpoint){.port = 80}; /* no address at all */
+	assert_int_equal(inbound_target_hbone(&q, &t), ERR_HBONE_AUTHORITY);
+	q.ep = (struct endpoint){.ip = q.local_ip}; /* the right one, without a port */
+	assert_int_equal(inbound_target_hbone(&q, &t), ERR_HBONE_AUTHORITY);
+	mesh_unref(m);
+}
+
+/* 7.5: the authority's service, the one with the port, or none of those that are gone. */
+static void the_service_counted_for_is_one_that_exists(void **state)
+{
+	struct mesh *m = mesh_of(references);
+	struct inbound_query q = query(m, "wp", "10.0.0.9");
+	struct inbound_target t;
+
+	(void)state;
+	q.is_host = true;
+	q.host = "waypoint";
+	q.port = 81; /* the endpoint says 0: the service knows the port */
+	assert_int_equal(inbound_target_hbone(&q, &t), ERR_OK);
+	assert_int_equal(t.upstream.port, 8081);
+	assert_string_equal(inbound_target_service(&q, &t, "listed")->hostname, "waypoint");
+	q.is_host = false;
+	q.ep = endpoint_of("10.0.0.9:8082");
+	assert_int_equal(inbound_target_hbone(&q, &t), ERR_OK);
+	assert_string_equal(inbound_target_service(&q, &t, "gone")->hostname, "listed");
+	q.local = NULL;
+	assert_null(inbound_target_service(&q, &t, NULL));
 	mesh_unref(m);
 }
 
@@ -257,6 +329,8 @@ int main(void)
 {
 	static const struct CMUnitTest tests[] = {
 		cmocka_unit_test(an_ip_authority_must_be_the_pods_own),
+		cmocka_unit_test(only_the_waypoint_referred_to_may_take_it),
+		cmocka_unit_test(the_service_counted_for_is_one_that_exists),
 		cmocka_unit_test(a_host_authority_is_mapped_to_the_pods_port),
 		cmocka_unit_test(
 			an_app_tunnel_is_reached_on_loopback_but_judged_by_the_pods_address),

@@ -117,6 +117,48 @@ static void workloads_are_sorted_and_leave_defaults_out(void **state)
 	mesh_unref(m);
 }
 
+/* The other values, and the order of what is alike in part. */
+static void what_is_set_is_written_and_order_is_total(void **state)
+{
+	struct mesh *m = mesh_of(
+		"workloads:\n"
+		"- {uid: w, namespace: a, workloadIps: [], applicationTunnel: {protocol: NONE, port: 5}, "
+		"locality: {zone: z}, services: {b/s: {}, a/t: {}, a/s: {}}}\n"
+		"- {uid: v, namespace: a, workloadIps: [], locality: {subzone: s}, services: {a/s: {}}}\n"
+		"services:\n"
+		"- {name: h, namespace: b, hostname: h, vips: [], ports: {}, ipFamilies: IPv4}\n"
+		"- {name: h, namespace: a, hostname: h, vips: [], ports: {}, ipFamilies: Dual, "
+		"loadBalancer: {mode: Strict, routingPreferences: [], healthPolicy: AllowAll}}\n"
+		"policies:\n"
+		"- {name: p, namespace: b, scope: Global, action: Deny, rules: []}\n"
+		"- {name: q, namespace: a, scope: Namespace, action: Deny, rules: []}\n"
+		"- {name: p, namespace: a, scope: Global, action: Deny, rules: []}\n");
+	static const char *const parts[] = {
+		"{\"region\":\"\",\"zone\":\"\",\"subzone\":\"s\"}",
+		"{\"protocol\":\"NONE\",\"port\":5}",
+		"{\"region\":\"\",\"zone\":\"z\",\"subzone\":\"\"}",
+		"\"healthPolicy\":\"AllowAll\"}",
+		"\"ipFamilies\":\"Dual\"",
+		"\"ipFamilies\":\"IPv4\"",
+		"\"policies\":[{\"name\":\"p\",\"namespace\":\"a\"",
+		",{\"name\":\"q\",\"namespace\":\"a\"",
+		",{\"name\":\"p\",\"namespace\":\"b\"",
+		"\"stagedServices\":{\"a/s\":{\"v\":",
+		"},\"a/t\":{\"w\":",
+		"},\"b/s\":{\"w\":",
+	};
+	char *text = dump_text(m, false), *at = text;
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(parts); i++) { /* in this order */
+		at = strstr(at, parts[i]);
+		if (!at)
+			fail_msg("%s is not, or not there, in %s", parts[i], text);
+	}
+	free(text);
+	mesh_unref(m);
+}
+
 static void services_carry_their_healthy_endpoints(void **state)
 {
 	struct mesh *m = mesh_of(rich);
@@ -196,6 +238,7 @@ int main(void)
 	static const struct CMUnitTest tests[] = {
 		cmocka_unit_test(an_empty_mesh_has_arrays_not_nulls),
 		cmocka_unit_test(workloads_are_sorted_and_leave_defaults_out),
+		cmocka_unit_test(what_is_set_is_written_and_order_is_total),
 		cmocka_unit_test(services_carry_their_healthy_endpoints),
 		cmocka_unit_test(policies_show_every_match),
 		cmocka_unit_test(static_config_read_back_gives_the_same_dump),

@@ -3,6 +3,7 @@
 
 #include "common/base/check.h"
 #include "common/mesh/balance.h"
+#include "common/mesh/mesh_arena.h"
 #include "tests/unit/common/mesh/mesh_text.h"
 
 #define W(uid, ip, rest) \
@@ -309,6 +310,32 @@ static void prefix_search_agrees_with_a_linear_scan(void **state)
 	}
 }
 
+static void an_arena_takes_any_size_in_any_order(void **state)
+{
+	static const size_t sizes[] = {100000, 0, 1,     16,    17,      16385,
+	                               60000,  5, 65536, 65537, 1000000, 3};
+	struct mesh_arena *a = mesh_arena_new();
+	uint8_t *p[ARRAY_LEN(sizes)];
+	size_t total = 0;
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(sizes); i++) {
+		p[i] = mesh_arena_alloc(a, sizes[i]);
+		assert_int_equal((uintptr_t)p[i] % 16, 0);
+		for (size_t k = 0; k < sizes[i]; k++)
+			assert_int_equal(p[i][k], 0);
+		memset(p[i], (int)i + 1, sizes[i]);
+		total += sizes[i];
+	}
+	for (size_t i = 0; i < ARRAY_LEN(sizes); i++) { /* none lies in another */
+		for (size_t k = 0; k < sizes[i]; k++)
+			assert_int_equal(p[i][k], i + 1);
+	}
+	assert_true(mesh_arena_bytes(a) >= total);
+	mesh_arena_free(a);
+	mesh_arena_free(NULL);
+}
+
 static void equal_texts_are_kept_once(void **state)
 {
 	struct mesh *m = mesh_new("");
@@ -335,6 +362,7 @@ int main(void)
 		cmocka_unit_test(endpoints_are_joined_by_health_and_the_rest_staged),
 		cmocka_unit_test(policies_are_indexed_by_scope),
 		cmocka_unit_test(prefix_search_agrees_with_a_linear_scan),
+		cmocka_unit_test(an_arena_takes_any_size_in_any_order),
 		cmocka_unit_test(equal_texts_are_kept_once),
 	};
 

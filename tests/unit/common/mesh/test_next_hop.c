@@ -57,6 +57,34 @@ static const char world[] =
 	"visibility: Namespace}\n"
 	"- {name: dual, namespace: a, hostname: dual, vips: [\"/fd01::1\"], ports: {80: 80}}\n";
 
+/* What lacks an address, or has two meanings. */
+static const char odd_world[] =
+	"workloads:\n"
+	"- {uid: me, namespace: a, workloadIps: [10.0.0.1], services: {}}\n"
+	"- {uid: four, namespace: a, workloadIps: [10.0.0.2], protocol: HBONE, services: {a/four: {}, a/six: "
+	"{}, a/wp6: {15008: 15008}, a/gw6: {15008: 15008}}}\n"
+	"- {uid: there, namespace: a, workloadIps: [], network: net2, networkGateway: {destination: a/gw6}, "
+	"services: {a/far: {}}}\n"
+	"- {uid: named, namespace: a, hostname: wp.far, workloadIps: [], network: net2, services: {}}\n"
+	"- {uid: twice, namespace: a, workloadIps: [10.0.0.50, 10.0.0.51], services: {a/twice: {}, a/waited: "
+	"{}}}\n"
+	"- {uid: wp, namespace: a, workloadIps: [10.0.0.9], protocol: HBONE, services: {}}\n"
+	"services:\n"
+	"- {name: four, namespace: a, hostname: four, vips: [/10.1.0.1], ports: {80: 80}, ipFamilies: IPv4}\n"
+	"- {name: six, namespace: a, hostname: six, vips: [/10.1.0.2], ports: {80: 80}, ipFamilies: IPv6}\n"
+	"- {name: wp6, namespace: a, hostname: wp6, vips: [], ports: {15008: 15008}, ipFamilies: IPv6}\n"
+	"- {name: gw6, namespace: a, hostname: gw6, vips: [], ports: {15008: 15008}, ipFamilies: IPv6}\n"
+	"- {name: behind, namespace: a, hostname: behind, vips: [/10.1.0.3], ports: {80: 80}, waypoint: "
+	"{destination: a/wp6}}\n"
+	"- {name: far, namespace: a, hostname: far, vips: [/10.1.0.4], ports: {80: 80}}\n"
+	"- {name: astray, namespace: a, hostname: astray, vips: [/10.1.0.5], ports: {80: 80}, waypoint: "
+	"{destination: a/wp.far}}\n"
+	"- {name: empty, namespace: a, hostname: empty, vips: [/10.1.0.6], ports: {80: 80}, loadBalancer: "
+	"{mode: Standard, routingPreferences: [], healthPolicy: AllowAll}}\n"
+	"- {name: twice, namespace: a, hostname: twice, vips: [/10.0.0.50], ports: {80: 81}}\n"
+	"- {name: waited, namespace: a, hostname: waited, vips: [/10.0.0.51], ports: {80: 80}, waypoint: "
+	"{destination: /10.0.0.9}}\n";
+
 static const uint16_t own_ports[] = {15001, 15006, 15008};
 
 static struct next_hop choose(const struct mesh *m, const char *source, const char *target,
@@ -172,6 +200,47 @@ static void each_target_gets_the_contracts_next_hop(void **state)
 		assert_int_equal(hop.passthrough,
 		                 hop.reason == NEXT_HOP_UNKNOWN_ADDRESS ||
 		                         hop.reason == NEXT_HOP_PASSTHROUGH_SERVICE);
+	}
+	mesh_unref(m);
+}
+
+static void what_lacks_an_address_is_refused_and_two_meanings_are_one(void **state)
+{
+	static const struct {
+		const char *target, *connect;
+		enum next_hop_reason reason;
+		const char *words;
+	} rows[] = {
+		{"10.1.0.1:80", "10.0.0.2:15008", NEXT_HOP_SERVICE_ENDPOINT,
+	         "an endpoint of the service that speaks HBONE"},
+		{"10.1.0.2:80", NULL, NEXT_HOP_NO_ADDRESS, "no address of a family the service"},
+		{"10.1.0.3:80", NULL, NEXT_HOP_NO_ADDRESS, "service allows (a/wp6)"},
+		{"10.1.0.4:80", NULL, NEXT_HOP_NO_ADDRESS, "service allows (a/gw6)"},
+		{"10.1.0.5:80", NULL, NEXT_HOP_NO_SERVICE,
+	         "only reached through a service (a/wp.far)"},
+		{"10.1.0.6:80", NULL, NEXT_HOP_NO_ENDPOINT, "no healthy endpoint"},
+		/* an address that is a workload's and a service's is the service's */
+		{"10.0.0.50:80", "10.0.0.50:81", NEXT_HOP_SERVICE_ENDPOINT,
+	         "an endpoint of the service outside the mesh: plain TCP"},
+		{"10.0.0.51:80", "10.0.0.9:15008", NEXT_HOP_SERVICE_WAYPOINT,
+	         "the service has a waypoint: HBONE to it (/10.0.0.9)"},
+		{"10.0.0.9:80", "10.0.0.9:15008", NEXT_HOP_WORKLOAD_ADDRESS,
+	         "the address of a workload that speaks HBONE"},
+	};
+	struct mesh *m = mesh_of(odd_world);
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+		struct next_hop hop = choose(m, "me", rows[i].target, i);
+		char text[ENDPOINT_TEXT_MAX], words[NEXT_HOP_WORDS_MAX];
+
+		if (hop.reason != rows[i].reason ||
+		    !strstr(next_hop_words(&hop, words), rows[i].words))
+			fail_msg("%s: %s", rows[i].target, next_hop_words(&hop, words));
+		assert_int_equal(hop.kind == NEXT_HOP_REFUSE, rows[i].connect == NULL);
+		if (rows[i].connect)
+			assert_string_equal(endpoint_format(&hop.connect, text), rows[i].connect);
+		assert_int_equal(next_hop_inner_identity_count(&hop), 0);
 	}
 	mesh_unref(m);
 }
@@ -552,6 +621,7 @@ int main(void)
 {
 	static const struct CMUnitTest tests[] = {
 		cmocka_unit_test(each_target_gets_the_contracts_next_hop),
+		cmocka_unit_test(what_lacks_an_address_is_refused_and_two_meanings_are_one),
 		cmocka_unit_test(a_services_names_are_expected_beside_the_workloads),
 		cmocka_unit_test(a_waypoint_does_not_call_itself),
 		cmocka_unit_test(the_waypoints_identity_from_elsewhere_still_goes_through_it),
