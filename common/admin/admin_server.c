@@ -11,7 +11,9 @@
 #include "common/base/clock.h"
 #include "common/base/log.h"
 #include "common/base/mem.h"
+#include "common/codec/brotli_codec.h"
 #include "common/codec/gzip_codec.h"
+#include "common/codec/zstd_codec.h"
 #include "common/io/listener.h"
 #include "common/telemetry/prometheus_codec.h"
 
@@ -172,8 +174,36 @@ void admin_handle(void *arg, const struct h1_request *req, struct http1_response
 	answer_not_found(res);
 }
 
+/* The best of equals first: least time for the size. */
+static const struct coding {
+	const char *name; /* in Accept-Encoding and Content-Encoding */
+	enum err (*encode)(struct span in, struct buf *out);
+} codings[] = {
+	{"zstd", zstd_encode},
+	{"gzip", gzip_encode},
+	{"br", brotli_encode},
+	{"deflate", zlib_encode},
+};
+
+static const struct coding *choose_coding(const struct h1_request *req)
+{
+	const struct coding *best = NULL;
+	unsigned int best_weight = 0;
+
+	for (size_t i = 0; i < ARRAY_LEN(codings); i++) {
+		unsigned int weight = h1_request_coding_weight(req, codings[i].name);
+
+		if (weight <= best_weight)
+			continue;
+		best = &codings[i];
+		best_weight = weight;
+	}
+	return best;
+}
+
 void metrics_handle(void *arg, const struct h1_request *req, struct http1_response *res)
 {
+	const struct coding *coding = choose_coding(req);
 	const struct metrics_serving *m = arg;
 	struct buf packed;
 
@@ -183,17 +213,16 @@ void metrics_handle(void *arg, const struct h1_request *req, struct http1_respon
 	}
 	res->content_type = prometheus_content_type(
 		h1_request_mentions(req, "accept", "application/openmetrics-text"));
-	if (prometheus_write(m->metrics, &res->body) != ERR_OK ||
-	    !h1_request_accepts_coding(req, "gzip"))
+	if (prometheus_write(m->metrics, &res->body) != ERR_OK || coding == NULL)
 		return; /* a body that failed is answered with 500 */
 	buf_init(&packed, HTTP1_BODY_LEN_MAX);
-	if (gzip_encode(buf_span(&res->body), &packed) != ERR_OK) {
-		buf_fini(&packed);
+	if (coding->encode(buf_span(&res->body), &packed) != ERR_OK) {
+		buf_fini(&packed); /* then as it is */
 		return;
 	}
 	buf_fini(&res->body);
 	res->body = packed;
-	res->encoding = "gzip";
+	res->encoding = coding->name;
 }
 
 void ready_handle(void *arg, const struct h1_request *req, struct http1_response *res)

@@ -198,21 +198,29 @@ bool h1_request_mentions(const struct h1_request *r, const char *name, const cha
 	return false;
 }
 
-/* Whether "q=..." says no: zero, with any number of decimals. */
-static bool weight_is_zero(struct span params)
+/* "q=0.5" as thousandths; what is no weight does not lower it. RFC 9110 12.4.2. */
+static unsigned int weight_of(struct span params)
 {
 	struct span p = str_trim(params);
+	unsigned int unit = H1_WEIGHT_MAX, weight = 0;
 
 	if (p.n < 3 || (p.p[0] != 'q' && p.p[0] != 'Q') || p.p[1] != '=')
-		return false;
-	for (size_t i = 2; i < p.n; i++)
-		if (p.p[i] != '0' && p.p[i] != '.')
-			return false;
-	return true;
+		return H1_WEIGHT_MAX;
+	for (size_t i = 2; i < p.n; i++) {
+		if (i == 3 && p.p[i] == '.')
+			continue;
+		if (p.p[i] < '0' || p.p[i] > '9')
+			return H1_WEIGHT_MAX;
+		weight += (unsigned int)(p.p[i] - '0') * unit;
+		unit /= 10;
+	}
+	return weight < H1_WEIGHT_MAX ? weight : H1_WEIGHT_MAX;
 }
 
-bool h1_request_accepts_coding(const struct h1_request *r, const char *coding)
+unsigned int h1_request_coding_weight(const struct h1_request *r, const char *coding)
 {
+	unsigned int any = 0;
+
 	for (size_t i = 0; i < r->field_count; i++) {
 		struct span list = r->fields[i].value;
 
@@ -222,11 +230,13 @@ bool h1_request_accepts_coding(const struct h1_request *r, const char *coding)
 			struct span item = str_split(&list, ',');
 			struct span name = str_trim(str_split(&item, ';'));
 
-			if (str_eq_nocase(name, coding) && !weight_is_zero(item))
-				return true;
+			if (str_eq_nocase(name, coding))
+				return weight_of(item);
+			if (span_eq_str(name, "*"))
+				any = weight_of(item);
 		}
 	}
-	return false;
+	return any;
 }
 
 /* Four decimal numbers of which the first is 127. */

@@ -48,8 +48,9 @@ unsigned int h1_request_parse(struct span in, struct h1_request *ret);
 
 /* Whether any header called name (in any case) contains word, in any case. */
 bool h1_request_mentions(const struct h1_request *r, const char *name, const char *word);
-/* Whether Accept-Encoding lists this coding with a weight that is not zero. RFC 9110 12.5.3. */
-bool h1_request_accepts_coding(const struct h1_request *r, const char *coding);
+/* How much Accept-Encoding wants this coding, by name or as "*": 0 not at all. RFC 9110 12.5.3. */
+enum { H1_WEIGHT_MAX = 1000 };
+unsigned int h1_request_coding_weight(const struct h1_request *r, const char *coding);
 /* Whether Host names this machine only: localhost, 127.0.0.0/8 or [::1], with or without a port. */
 bool h1_request_host_is_local(const struct h1_request *r);
 

@@ -8,18 +8,19 @@
 
 enum {
 	GZIP_WINDOW_BITS = MAX_WBITS + 16, /* zlib: "add 16 to write a gzip header" */
-	GZIP_MEM_LEVEL = 8,                /* zlib's default */
+	ZLIB_WINDOW_BITS = MAX_WBITS,
+	GZIP_MEM_LEVEL = 8, /* zlib's default */
 	GZIP_CHUNK = 64 * 1024,
 };
 
-enum err gzip_encode(struct span in, struct buf *out)
+static enum err pack(struct span in, int window_bits, struct buf *out)
 {
 	z_stream z = {0};
 	int end = Z_OK;
 
 	if (in.n > UINT_MAX)
 		return ERR_LIMIT;
-	if (deflateInit2(&z, Z_BEST_SPEED, Z_DEFLATED, GZIP_WINDOW_BITS, GZIP_MEM_LEVEL,
+	if (deflateInit2(&z, Z_BEST_SPEED, Z_DEFLATED, window_bits, GZIP_MEM_LEVEL,
 	                 Z_DEFAULT_STRATEGY) != Z_OK)
 		return ERR_MEMORY;
 	z.next_in = (z_const Bytef *)(uintptr_t)in.p; /* zlib reads only */
@@ -37,4 +38,14 @@ enum err gzip_encode(struct span in, struct buf *out)
 	}
 	(void)deflateEnd(&z);
 	return buf_status(out);
+}
+
+enum err gzip_encode(struct span in, struct buf *out)
+{
+	return pack(in, GZIP_WINDOW_BITS, out);
+}
+
+enum err zlib_encode(struct span in, struct buf *out)
+{
+	return pack(in, ZLIB_WINDOW_BITS, out);
 }

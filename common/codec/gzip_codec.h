@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * gzip_codec - pack bytes as one gzip member. Pure. RFC 1952. The only room that includes zlib.
+ * gzip_codec - pack bytes as one gzip member or zlib stream. Pure. RFC 1952, 1950.
  */
 #ifndef COMMON_CODEC_GZIP_CODEC_H
 #define COMMON_CODEC_GZIP_CODEC_H
@@ -11,5 +11,7 @@
 
 /* Append in, packed. Errs: ERR_LIMIT when out's ceiling was reached, ERR_MEMORY; out may then hold a part */
 MUST_CHECK enum err gzip_encode(struct span in, struct buf *out);
+/* The same in the form HTTP calls "deflate" (RFC 9110 8.4.1.2). */
+MUST_CHECK enum err zlib_encode(struct span in, struct buf *out);
 
 #endif

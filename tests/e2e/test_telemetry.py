@@ -106,6 +106,15 @@ def test_without_openmetrics_in_accept_the_page_is_plain_text(mesh):
     assert mesh.b.ztunnel.get("/nothing", telemetry.METRICS_PORT)[0] == 404
 
 
+@pytest.mark.parametrize("coding", ["gzip", "deflate", "br", "zstd"])
+def test_a_client_unpacks_the_page_in_the_coding_it_asked_for(mesh, coding):
+    url = f"http://127.0.0.1:{telemetry.METRICS_PORT}/stats/prometheus"
+    done = mesh.b.run(["curl", "-sS", "-i", "--compressed", "-H", f"Accept-Encoding: {coding}", url])
+    head, text = done.stdout.split("\n\n", 1)
+    assert f"content-encoding: {coding}" in head.lower()
+    assert telemetry.Metrics(text).total("istio_build") == 1 and text.endswith("# EOF\n")
+
+
 def test_open_sockets_are_gauged_while_they_are_open(mesh):
     def sockets():
         return mesh.a.ztunnel.metrics().total("istio_tcp_sockets_open", reporter="source")

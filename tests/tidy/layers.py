@@ -55,6 +55,8 @@ THIRD_PARTY = {
     r"jansson\.h": ["common/k8s"],
     r"(intel-ipsec-mb\.h|ipsec-mb\.h)": ["common/tls"],
     r"gcrypt\.h": ["common/tls"],
+    r"zstd\.h": ["common/codec"],
+    r"brotli/": ["common/codec"],
     r"zlib\.h": ["common/admin", "common/telemetry", "common/codec"],
     r"cmocka\.h": [],
     r"protobuf-c/": ["common/proto"],

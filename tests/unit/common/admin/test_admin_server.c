@@ -202,6 +202,37 @@ static void metrics_answer_in_the_type_and_coding_asked_for(void **state)
 	metrics_free(m);
 }
 
+static void the_coding_wanted_most_is_taken_and_zstd_among_equals(void **state)
+{
+	static const struct {
+		const char *accept, *coding;
+	} rows[] = {
+		{"gzip, deflate, br, zstd", "zstd"},
+		{"gzip, deflate, br", "gzip"},
+		{"deflate, br", "br"},
+		{"deflate", "deflate"},
+		{"zstd;q=0.5, br;q=0.8", "br"},
+		{"*", "zstd"},
+		{"*, zstd;q=0", "gzip"},
+		{"gzip;q=0", NULL},
+		{"identity, snappy", NULL},
+	};
+	struct metrics *m = metrics_new(0);
+	struct metrics_serving serving = {.metrics = m, .shard = metrics_shard_new(m)};
+	char field[128];
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		(void)snprintf(field, sizeof(field), "Accept-Encoding: %s\r\n", rows[i].accept);
+		ask(metrics_handle, &serving, "GET /metrics", field);
+		if (rows[i].coding == NULL)
+			assert_null(res.encoding);
+		else
+			assert_string_equal(res.encoding, rows[i].coding);
+	}
+	metrics_free(m);
+}
+
 static void readiness_names_what_is_pending_in_order(void **state)
 {
 	struct ready r;
@@ -277,6 +308,7 @@ int main(void)
 		cmocka_unit_test(logging_is_shown_changed_on_top_and_reset),
 		cmocka_unit_test(bad_levels_change_nothing),
 		cmocka_unit_test(metrics_answer_in_the_type_and_coding_asked_for),
+		cmocka_unit_test(the_coding_wanted_most_is_taken_and_zstd_among_equals),
 		cmocka_unit_test(readiness_names_what_is_pending_in_order),
 		cmocka_unit_test(a_worker_that_stops_beating_is_named_until_it_beats_again),
 	};

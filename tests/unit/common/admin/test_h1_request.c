@@ -150,23 +150,28 @@ static void only_names_of_this_machine_are_local(void **state)
 	assert_false(is_local("[::2]"));
 }
 
-static bool accepts_gzip(const char *value)
+static unsigned int gzip_weight(const char *value)
 {
 	struct h1_request r = {.field_count = 1};
 
 	r.fields[0] = (struct h1_field){span_str("Accept-Encoding"), span_str(value)};
-	return h1_request_accepts_coding(&r, "gzip");
+	return h1_request_coding_weight(&r, "gzip");
 }
 
 static void codings_are_accepted_by_weight(void **state)
 {
 	(void)state;
-	assert_true(accepts_gzip("gzip"));
-	assert_true(accepts_gzip("br, GZip;q=0.5"));
-	assert_false(accepts_gzip("gzip;q=0"));
-	assert_false(accepts_gzip("gzip; q=0.000"));
-	assert_false(accepts_gzip("xgzip, identity"));
-	assert_false(accepts_gzip(""));
+	assert_int_equal(gzip_weight("gzip"), 1000);
+	assert_int_equal(gzip_weight("br, GZip;q=0.5"), 500);
+	assert_int_equal(gzip_weight("gzip;q=0.123"), 123);
+	assert_int_equal(gzip_weight("gzip;q=0"), 0);
+	assert_int_equal(gzip_weight("gzip; q=0.000"), 0);
+	assert_int_equal(gzip_weight("gzip;q=9.999"), 1000);
+	assert_int_equal(gzip_weight("gzip;q=little"), 1000);
+	assert_int_equal(gzip_weight("xgzip, identity"), 0);
+	assert_int_equal(gzip_weight(""), 0);
+	assert_int_equal(gzip_weight("br, *;q=0.2"), 200);
+	assert_int_equal(gzip_weight("*, gzip;q=0"), 0);
 }
 
 static void queries_are_decoded_one_by_one(void **state)
