@@ -82,6 +82,28 @@ def hold(conn):
         time.sleep(0.1)
 
 
+@contextlib.contextmanager
+def full_queue(place, port):
+    """A listener that takes nobody in: further SYNs go unanswered, as behind a NetworkPolicy."""
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(place.listen(port, "0.0.0.0", backlog=0))
+        for _ in range(2):
+            with place.entered():
+                filler = stack.enter_context(socket.socket())
+            filler.setblocking(False)
+            filler.connect_ex(("127.0.0.1", port))
+        ztunnel.wait_until(lambda: _is_refusing(place, port), 10, "the queue is full")
+        yield
+
+
+def _is_refusing(place, port):
+    try:
+        place.connect("127.0.0.1", port, timeout=0.2).close()
+        return False
+    except socket.timeout:
+        return True
+
+
 def named(name):
     """A server that says its name first and closes."""
     def serve(conn):

@@ -2,7 +2,6 @@
 """Why an outbound connection failed, as response_flags and in its log line tell it (contract 10.1)."""
 import contextlib
 import os
-import socket
 import ssl
 import threading
 import time
@@ -64,24 +63,6 @@ def speaking(tls, text):
     return serve
 
 
-@contextlib.contextmanager
-def full_queue(place, port):
-    """A listener that takes nobody in: further SYNs go unanswered, as behind a NetworkPolicy."""
-    listener = place.listen(port, "0.0.0.0", backlog=0)
-    fillers = []
-    for _ in range(2):
-        with place.entered():
-            fillers.append(socket.socket())
-        fillers[-1].setblocking(False)
-        fillers[-1].connect_ex(("127.0.0.1", port))
-    time.sleep(0.1)
-    try:
-        yield
-    finally:
-        for s in [listener, *fillers]:
-            s.close()
-
-
 def books(mesh):
     metrics = mesh.a.ztunnel.metrics()
     found = {}
@@ -137,14 +118,14 @@ def test_a_peer_that_does_not_speak_http2_is_an_http2_failure(mesh, fakes):
 
 @pytest.mark.asan
 def test_a_tunnel_port_that_does_not_answer_smells_of_a_network_policy(mesh, fakes, words):
-    with full_queue(fakes["hole"], 15008):
+    with talk.full_queue(fakes["hole"], 15008):
         fails_as(mesh, mesh.client, fakes["hole"].ip4, PORT, "NETWORK_POLICY",
                  words["DIAL_HBONE_TIMEOUT"])
 
 
 @pytest.mark.asan
 def test_all_other_failures_are_to_connect(mesh, fakes, words):
-    with full_queue(mesh.plain_server, 9000):
+    with talk.full_queue(mesh.plain_server, 9000):
         fails_as(mesh, mesh.client, mesh.plain_server.ip4, 9000, "CONNECT", words["DIAL_TIMEOUT"])
     fails_as(mesh, mesh.client, mesh.plain_server.ip4, 9, "CONNECT", words["DIAL_REFUSED"])
     fails_as(mesh, mesh.client, fakes["judge"].ip4, PORT, "CONNECT", words["DIAL_REFUSED"])

@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """What arrives at a pod: for whom it may ask, what it is answered and why, as whom the application sees it."""
 import contextlib
-import socket
 import threading
 import time
 
@@ -132,37 +131,22 @@ def test_a_name_leads_to_the_pod_s_own_port(mesh, tls):
 
 # -- what it is answered, and how that is told ---------------------------------------------------------
 
-def full_backlog(place, port):
-    """A listener whose queue is full: further SYNs are not answered."""
-    listener = place.listen(port, "0.0.0.0", backlog=0)
-    fillers = []
-    for _ in range(2):
-        with place.entered():
-            s = socket.socket()
-        s.setblocking(False)
-        s.connect_ex(("127.0.0.1", port))
-        fillers.append(s)
-    time.sleep(0.1)
-    return [listener, *fillers]
-
-
 @pytest.mark.asan
 def test_each_refusal_has_its_status_its_flag_and_its_words(calm, tls):
     """Contract 6.3, 10.1: 400 and an unknown service are told before anything is counted."""
     calm.lab.policies = [world.policy("closed", "default", "Deny", [{"destinationPorts": [7]}])]
     calm.lab.apply()
-    kept = full_backlog(calm.server, 9000)
     words = hbone_peer.error_words()
     own = calm.server.ip4
     cases = [  # authority, status, flag (None: not counted), error
         (f"{calm.second.ip4}:80", 400, None, words["HBONE_AUTHORITY"]),
-        (f"nobody.default.svc.cluster.local:80", 503, None, words["NO_SERVICE"]),
+        ("nobody.default.svc.cluster.local:80", 503, None, words["NO_SERVICE"]),
         (f"{own}:15001", 503, None, words["LOOP"]),
         (f"{own}:7", 401, "DENY", "default/closed"),
         (f"{own}:9", 503, "CONNECT", words["DIAL_REFUSED"]),
         (f"{own}:9000", 503, "CONNECT", words["DIAL_TIMEOUT"]),
     ]
-    with hbone_peer.Tunnel(calm.ext, own, tls) as tunnel:
+    with hbone_peer.Tunnel(calm.ext, own, tls) as tunnel, talk.full_queue(calm.server, 9000):
         for authority, status, flag, error in cases:
             mark = calm.b.ztunnel.log_size()
             before = calm.b.ztunnel.metrics()
@@ -175,8 +159,6 @@ def test_each_refusal_has_its_status_its_flag_and_its_words(calm, tls):
                 FAILED, response_flags=flag) if flag else after.total(OPENED) - before.total(OPENED)
             assert counted == (1 if flag else 0), authority
         assert tunnel.connect(f"{own}:{PORT}")[1] == 200
-    for s in kept:
-        s.close()
 
 
 @pytest.mark.asan
