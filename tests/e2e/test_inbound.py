@@ -205,6 +205,58 @@ def test_the_answer_describes_the_workload_if_asked_to(calm, tls, value, expecte
                     if expected else None)
 
 
+# -- who it is counted for -----------------------------------------------------------------------------
+
+BAGGAGE = ("baggage", "k8s.cluster.name=far,k8s.namespace.name=there,k8s.deployment.name=caller,"
+                      "service.name=calls,service.version=v7,cloud.region=r,cloud.availability_zone=z")
+TOLD = {"source_workload": "caller", "source_workload_namespace": "there", "source_cluster": "far",
+        "source_canonical_service": "calls", "source_canonical_revision": "v7",
+        "source_app": "caller", "source_version": "v7", "source_region": "r", "source_zone": "z"}
+KNOWN = {"source_workload": "plain", "source_workload_namespace": "default",
+         "source_cluster": "Kubernetes", "source_canonical_service": "plain",
+         "source_canonical_revision": "v1", "source_app": "plain", "source_version": "v1"}
+NOBODY = dict.fromkeys(TOLD, "unknown")
+
+
+@pytest.mark.asan
+@pytest.mark.parametrize("what, who, headers, expected", [
+    ("an unknown address, told by baggage", "ext", [BAGGAGE], TOLD),
+    ("an unknown address, told nothing", "ext", [], NOBODY),
+    ("an unknown address, told badly", "ext", [("baggage", "k8s.deployment.name=\xe9")], NOBODY),
+    ("a known address wins over baggage", "plain", [BAGGAGE], KNOWN),
+    ("an address of another network is nobody's", "plain",
+     [BAGGAGE, ("x-forwarded-network", "other")], TOLD),
+    ("its own network is no other, in any letters", "plain",
+     [BAGGAGE, ("x-forwarded-network", "HERE")], KNOWN),
+])
+def test_a_source_is_known_by_its_address_else_by_its_baggage(here, tls, what, who, headers,
+                                                              expected):
+    want = dict(expected, reporter="destination", source_principal=CLIENT,
+                connection_security_policy="mutual_tls")
+    before = here.b.ztunnel.metrics().total(OPENED, **want)
+    mark = here.b.ztunnel.log_size()
+    with hbone_peer.Tunnel(getattr(here, who), here.server.ip4, tls) as tunnel:
+        assert tunnel.connect(f"{here.server.ip4}:{PORT}", *headers)[1] == 200
+    assert here.b.ztunnel.metrics().total(OPENED, **want) == before + 1, what
+    line = here.b.ztunnel.wait_access(mark, direction="inbound")
+    known = expected["source_workload"]
+    assert line.get("src.workload", "unknown") == known
+    assert line["src.identity"] == CLIENT, "an identity is never told by a header"
+
+
+@pytest.fixture(scope="module")
+def here(mesh):
+    """Node b on a network with a name, and its workloads with it."""
+    for pod in mesh.lab.pods:
+        pod.more = dict(pod.more, network="here")
+    with mesh.b.ztunnel.restarted(NETWORK="here"):
+        mesh.lab.apply()
+        yield mesh
+    for pod in mesh.lab.pods:
+        pod.more = {k: v for k, v in pod.more.items() if k != "network"}
+    mesh.lab.apply()
+
+
 # -- a pod the mesh does not know yet ------------------------------------------------------------------
 
 @pytest.fixture

@@ -181,6 +181,16 @@ static enum err find_target(struct inbound *in, const struct workload *self,
 	return inbound_target_hbone(q, ret_target);
 }
 
+/* Letters count for nothing in the name of a network (contract 7.5). */
+static bool is_of_another_network(const struct hbone_request *req, const char *own)
+{
+	const struct span said = req->network;
+
+	return req->has_network &&
+	       (said.n != strlen(own) ||
+	        (said.n > 0 && strncasecmp((const char *)said.p, own, said.n) != 0));
+}
+
 static void open_account(struct inbound *in, const struct workload *self,
                          const struct hbone_request *req, const struct inbound_query *q,
                          const struct inbound_target *target)
@@ -202,8 +212,8 @@ static void open_account(struct inbound *in, const struct workload *self,
 		f.src_baggage = w->options->response_baggage ? &req->baggage : NULL;
 		if (req->forwarded_host.n > 0 && req->forwarded_host.n < sizeof(host))
 			memcpy(host, req->forwarded_host.p, req->forwarded_host.n);
-		if (req->has_network && !span_eq_str(req->network, w->options->network))
-			f.src_workload = NULL; /* the address means nothing on this network */
+		if (is_of_another_network(req, w->options->network))
+			f.src_workload = NULL; /* the address means nothing on this one */
 	}
 	f.service = inbound_target_service(q, target, host);
 	account_open(&in->account, w->shard, &w->account_cache, &f, loop_now_ms(w->loop));
