@@ -14,6 +14,7 @@
 #include "common/base/log.h"
 #include "common/daemon/build_info.h"
 #include "common/daemon/process.h"
+#include "common/dns/resolv_watch.h"
 #include "ztunnel/app_private.h"
 
 enum {
@@ -147,6 +148,8 @@ static void fill_proxy_options(struct app *app)
 		.steward = app->steward,
 		.metrics = app->metrics,
 		.certs = app->certs_cell,
+		.resolv = app->resolv_cell,
+		.ipv6 = s->ipv6_enabled,
 		.cert_awaited = app_identity_awaited,
 		.cert_awaited_arg = app,
 		.network = s->network,
@@ -201,6 +204,8 @@ static enum err start_steward(struct app *app, char *why)
 
 static enum err start_workers(struct app *app)
 {
+	app->resolv_cell = snapshot_cell_new();
+	app->resolv = resolv_watch_new(app->loop, app->settings->resolv_conf, app->resolv_cell);
 	fill_proxy_options(app);
 	for (unsigned int i = 0; i < app->settings->workers; i++) {
 		enum err e = proxy_worker_start(&app->proxy, i, app->mesh, &app->workers[i]);
@@ -457,6 +462,10 @@ static void free_parts(struct app *app)
 		turn_until(app, steward_done);
 		steward_free(app->steward);
 	}
+	if (app->resolv != NULL)
+		resolv_watch_free(app->resolv);
+	if (app->resolv_cell != NULL)
+		snapshot_cell_free(app->resolv_cell);
 	app_identity_free(app);
 	mesh_unref(app->mesh);
 	if (app->admin != NULL)

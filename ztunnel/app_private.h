@@ -51,6 +51,8 @@ struct app {
 	uint64_t certs_generation;
 	struct mailbox *mail; /* what workers tell the control thread */
 	bool identity_stopped;
+	struct snapshot_cell *resolv_cell;
+	struct resolv_watch *resolv;
 	char **prefetched; /* identities wanted for the workloads of this node (contract 4.6) */
 	size_t prefetched_count;
 	struct steward *steward;

@@ -23,8 +23,8 @@ import ztunnel
 # The most important claims first.
 ORDER = ("test_bytes.py", "test_proof.py", "test_crash.py", "test_peers.py", "test_revocation.py",
          "test_rotation.py", "test_policy.py", "test_routes.py", "test_waypoints.py",
-         "test_networks.py", "test_wire.py", "test_closing.py", "test_apps.py", "test_enroll.py",
-         "test_leave.py", "test_drain.py", "test_telemetry.py", "test_state.py", "test_redirect.py",
+         "test_networks.py", "test_names.py", "test_wire.py", "test_closing.py", "test_apps.py",
+         "test_enroll.py", "test_leave.py", "test_drain.py", "test_telemetry.py", "test_state.py", "test_redirect.py",
          "test_redirect_dns.py", "test_dns.py")
 TEST_SECONDS = 60
 LOG_LINES_SHOWN = 40

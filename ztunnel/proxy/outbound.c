@@ -16,9 +16,10 @@
 
 enum outbound_state {
 	OUTBOUND_ROUTE, /* who are we, where does this go; waits for our own workload and certificate */
-	OUTBOUND_REACH, /* a CONNECT being answered, or a TCP connect */
-	OUTBOUND_RELAY, /* bytes both ways */
-	OUTBOUND_DRAIN, /* ops are landing */
+	OUTBOUND_RESOLVE, /* the next hop has only a host name: its addresses are asked for */
+	OUTBOUND_REACH,   /* a CONNECT being answered, or a TCP connect */
+	OUTBOUND_RELAY,   /* bytes both ways */
+	OUTBOUND_DRAIN,   /* ops are landing */
 	OUTBOUND_DONE,
 };
 
@@ -30,13 +31,14 @@ struct outbound_setup {
 	struct timer look; /* for a workload or certificate that is not there yet */
 	uint64_t give_up_ms, routed_ms;
 	struct route route;
+	struct dns_lookup lookup; /* of the next hop's host name */
 	struct pod_dial dial;     /* of a plain connection */
 	struct hbone_fields head; /* of a CONNECT */
 	struct hbone_call call;
 	struct hbone_fields inner_head; /* of a second one, within */
 	struct inner_call inner;
 	const char *identities[HBONE_KEY_IDENTITIES_MAX]; /* who may answer that */
-	bool dialing, calling, nesting;                   /* in flight */
+	bool resolving, dialing, calling, nesting;        /* in flight */
 	struct loop_retired retired;
 };
 
@@ -214,10 +216,56 @@ static enum outbound_state outbound_route(struct outbound *o)
 		timer_arm(worker_of(o)->loop, &o->setup->look, PROXY_LOCAL_LOOK_MS);
 		return OUTBOUND_ROUTE;
 	}
-	if (e == ERR_OK || e == ERR_IDENTITY)
+	if (e == ERR_OK)
+		return OUTBOUND_RESOLVE;
+	if (e == ERR_IDENTITY)
 		return set_out(o, e);
 	outbound_fail(o, e);
 	return OUTBOUND_DRAIN;
+}
+
+/* --- resolve -------------------------------------------------------------------------------- */
+
+static void count_lookup(struct outbound *o, const struct workload *self, const char *hostname)
+{
+	metrics_add_for(worker_of(o)->shard, METRIC_ON_DEMAND_DNS,
+	                METRIC_LABELS(self->workload_name, self->canonical_name,
+	                              self->canonical_revision, self->namespace, self->identity,
+	                              self->canonical_name, self->canonical_revision,
+	                              self->cluster_id, hostname),
+	                1);
+}
+
+static void on_looked_up(struct dns_lookup *l)
+{
+	struct outbound *o = container_of(l, struct outbound_setup, lookup)->owner;
+	enum err e = l->ret_err;
+
+	o->setup->resolving = false;
+	if (e == ERR_OK)
+		e = next_hop_resolved(&o->setup->route.hop, l->ret_addrs, l->ret_count,
+		                      &o->live.original_dst.ip, rand_u64(&worker_of(o)->dice));
+	outbound_fail(o, e);
+	outbound_run(o);
+}
+
+static enum outbound_state outbound_resolve(struct outbound *o)
+{
+	struct outbound_setup *s = o->setup;
+	const char *hostname = s->route.hop.hostname;
+
+	if (s->resolving)
+		return OUTBOUND_RESOLVE;
+	if (hostname == NULL)
+		return set_out(o, ERR_OK);
+	if (worker_of(o)->resolver == NULL) {
+		outbound_fail(o, ERR_RESOLVE);
+		return OUTBOUND_DRAIN;
+	}
+	count_lookup(o, s->route.self, hostname);
+	s->resolving = true;
+	dns_lookup_start(&s->lookup, worker_of(o)->resolver, hostname, on_looked_up);
+	return OUTBOUND_RESOLVE;
 }
 
 /* --- reach ---------------------------------------------------------------------------------- */
@@ -350,6 +398,9 @@ static enum outbound_state outbound_drain(struct outbound *o)
 		relay_abort(&o->relay, o->cause);
 		if (!o->relay_done)
 			return OUTBOUND_DRAIN;
+	} else if (o->setup != NULL && o->setup->resolving) {
+		dns_lookup_cancel(&o->setup->lookup);
+		return OUTBOUND_DRAIN;
 	} else if (o->setup != NULL && o->setup->dialing) {
 		pod_dial_cancel(&o->setup->dial);
 		return OUTBOUND_DRAIN;
@@ -430,6 +481,7 @@ static void outbound_run(struct outbound *o)
 
 		switch (o->state) {
 		case OUTBOUND_ROUTE: next = outbound_route(o); break;
+		case OUTBOUND_RESOLVE: next = outbound_resolve(o); break;
 		case OUTBOUND_REACH: next = outbound_reach(o); break;
 		case OUTBOUND_RELAY: next = o->relay_done ? OUTBOUND_DRAIN : OUTBOUND_RELAY; break;
 		case OUTBOUND_DRAIN: next = outbound_drain(o); break;

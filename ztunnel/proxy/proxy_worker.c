@@ -268,12 +268,24 @@ static void on_tidy(struct timer *t)
 	timer_arm(w->loop, t, PROXY_TIDY_MS);
 }
 
+static void start_resolver(struct proxy_worker *w)
+{
+	struct dns_upstream_options upstream = {.sockets = &dns_sockets_here,
+	                                        .config = w->options->resolv};
+	struct dns_resolver_options opt = {.ipv6 = w->options->ipv6};
+
+	w->upstream = dns_upstream_new(w->loop, &upstream);
+	opt.forwarder = dns_upstream_forwarder(w->upstream);
+	w->resolver = dns_resolver_new(w->loop, &opt);
+}
+
 static enum err init_worker(struct worker *thread, void *arg)
 {
 	struct proxy_worker *w = arg;
 
 	w->loop = worker_loop(thread);
 	metrics_add_for(w->shard, METRIC_WORKERS, METRIC_LABELS(loop_backend(w->loop)), 1);
+	start_resolver(w);
 	timer_init(&w->tidy, on_tidy);
 	timer_arm(w->loop, &w->tidy, 0);
 	return ready_server_start(w->loop, &w->options->ready_at, w->options->ready,
@@ -286,6 +298,8 @@ static void on_halt(struct letter *l)
 
 	timer_disarm(&e->worker->tidy);
 	stop_ready(e->worker);
+	dns_resolver_free(e->worker->resolver);
+	dns_upstream_free(e->worker->upstream);
 	free(e);
 }
 

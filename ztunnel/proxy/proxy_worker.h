@@ -15,6 +15,8 @@
 #include "common/base/netaddr.h"
 #include "common/base/rand.h"
 #include "common/base/snapshot.h"
+#include "common/dns/dns_resolver.h"
+#include "common/dns/dns_upstream.h"
 #include "common/hbone/hbone_pool.h"
 #include "common/identity/cert_set.h"
 #include "common/io/worker.h"
@@ -49,6 +51,8 @@ struct proxy_options {
 	/* A connection waits for this identity's first certificate. Any worker's thread. NULL: nobody hears. */
 	void (*cert_awaited)(void *arg, const char *identity);
 	void *cert_awaited_arg;
+	struct snapshot_cell *resolv; /* of struct resolv_conf */
+	bool ipv6;                    /* host names are asked for IPv6 addresses, too */
 	const char *network, *node;
 	struct hbone_pool_options pool;
 	struct h2_options server_h2;
@@ -80,6 +84,9 @@ struct proxy_worker {
 	struct live_table live;
 	struct op judging; /* pending while some of them wait to be judged again */
 	struct account_cache account_cache;
+	struct dns_upstream *upstream; /* in the network namespace of the process */
+	struct dns_resolver
+		*resolver; /* of workloads with only a host name; NULL: no name resolves */
 	struct timer
 		tidy; /* every PROXY_TIDY_MS: says that it turns, spare buffers go back, gauges are set */
 	bool draining;
