@@ -7,7 +7,9 @@
 #include "common/codec/base64_codec.h"
 #include "common/codec/json_write.h"
 #include "common/daemon/build_info.h"
+#include "common/mesh/authz.h"
 #include "common/mesh/mesh_dump.h"
+#include "common/mesh/mesh_table.h"
 #include "ztunnel/app_private.h"
 
 static void write_mesh(void *arg, struct json_write *w)
@@ -102,6 +104,8 @@ static void write_certificates(void *arg, struct json_write *w)
 
 struct listing {
 	struct json_write *w;
+	const struct mesh *mesh;
+	const struct workload *self; /* the pod's; NULL: unknown to the mesh */
 	const char *pod_uid;
 	bool inbound;
 };
@@ -111,6 +115,18 @@ static void write_endpoint(struct json_write *w, const char *key, const struct e
 	char text[ENDPOINT_TEXT_MAX];
 
 	json_kv_str(w, key, endpoint_format(ep, text));
+}
+
+/* By what an inbound connection is allowed, asked anew: a superset of contract 11.2. */
+static void write_authorization(const struct listing *list, const struct live *l)
+{
+	const struct authz_facts facts = {
+		.source_ip = l->src.ip, .destination = l->actual_dst, .identity = l->identity};
+	struct authz_answer a;
+	char words[AUTHZ_WORDS_MAX];
+
+	authz_check(list->mesh, list->self, &facts, &a);
+	json_kv_str(list->w, "authorization", authz_words(&a, words));
 }
 
 static void write_live(void *arg, const struct live *l)
@@ -139,13 +155,23 @@ static void write_live(void *arg, const struct live *l)
 	}
 	write_endpoint(list->w, "actualDst", &l->actual_dst);
 	json_kv_str(list->w, "protocol", protocols[l->protocol]);
+	if (l->inbound && list->self != NULL)
+		write_authorization(list, l);
 	json_object_close(list->w);
 }
 
-static void write_direction(const struct app *app, struct json_write *w, const char *uid,
+static void write_direction(const struct app *app, struct json_write *w, const struct pod *p,
                             bool inbound)
 {
-	struct listing list = {.w = w, .pod_uid = uid, .inbound = inbound};
+	struct local_workload_key key = {.namespace = p->namespace,
+	                                 .name = p->name,
+	                                 .service_account = p->service_account,
+	                                 .node = app->settings->node_name};
+	struct listing list = {.w = w,
+	                       .mesh = app->mesh,
+	                       .self = mesh_local_workload(app->mesh, &key),
+	                       .pod_uid = p->uid,
+	                       .inbound = inbound};
 
 	json_key(w, inbound ? "inbound" : "outbound");
 	json_array_open(w);
@@ -167,8 +193,8 @@ static void write_pod(const struct app *app, struct json_write *w, const struct 
 	json_object_close(w);
 	json_key(w, "connections");
 	json_object_open(w);
-	write_direction(app, w, p->uid, true);
-	write_direction(app, w, p->uid, false);
+	write_direction(app, w, p, true);
+	write_direction(app, w, p, false);
 	json_object_close(w);
 	json_object_close(w);
 }

@@ -93,7 +93,8 @@ static void decide(const struct question *q, struct authz_answer *a)
 
 static void find_sets(struct question *q, const struct mesh *m, const struct workload *dst)
 {
-	const struct workload *current = mesh_workload_by_uid(m, dst->uid);
+	/* "" is nobody's: it would be taken for another workload that has none */
+	const struct workload *current = dst->uid[0] ? mesh_workload_by_uid(m, dst->uid) : NULL;
 
 	if (!current)
 		current = dst;

@@ -46,7 +46,7 @@ struct authz_answer {
 
 /*
  * dst: the local workload; it is looked up again by uid, so that its policies are those of m even if dst is of
- *      an older mesh. An identity that is not of the contract's form is denied: neither
+ *      an older mesh; with the uid "" it is taken as it is. An identity that is not of the contract's form is denied: neither
  *      "nobody" nor somebody a policy could name.
  */
 void authz_check(const struct mesh *m, const struct workload *dst, const struct authz_facts *facts,

@@ -182,6 +182,22 @@ def test_decisions_are_logged_at_info_when_asked_for(calm):
         zt.start()
 
 
+def test_config_dump_says_by_which_rule_a_connection_is_allowed(calm):
+    def told():
+        states = calm.b.ztunnel.config_dump()["workloadState"].values()
+        shown = next(s for s in states if s["info"]["name"] == calm.server.name)
+        return [c["authorization"] for c in shown["connections"]["inbound"]]
+    with calm.client.connect(calm.server.ip4, PORT) as conn:
+        conn.sendall(b"hello")
+        talk.read_exactly(conn, 5)
+        assert told() == ["allowed: no allow policy applies"]
+        rule(calm, "Allow", {"principals": world.exact(CLIENT)})
+        wait_until(lambda: told() == ["allowed by: default/the-policy, rule 1"], 10,
+                   "the rule is named")
+        conn.sendall(b"still here")
+        talk.read_exactly(conn, 10)
+
+
 @pytest.mark.asan
 @pytest.mark.parametrize("who", ["client", "ext"])
 def test_a_new_policy_ends_a_live_connection_it_forbids_and_no_other(calm, who):

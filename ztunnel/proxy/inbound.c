@@ -220,6 +220,7 @@ static void open_account(struct inbound *in, const struct workload *self,
 	in->accounted = true;
 	in->live.pod_uid = in->pod->pod->uid;
 	in->live.inbound = true;
+	in->live.identity = in->identity;
 	in->live.protocol = in->identity != NULL ? LIVE_HBONE : LIVE_TCP;
 	in->live.actual_dst = target->upstream;
 	if (req != NULL && (req->forwarded_host.n > 0 || req->authority.is_name))

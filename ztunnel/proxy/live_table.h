@@ -29,9 +29,10 @@ enum {
 struct live {
 	struct list link;    /* private */
 	uint32_t judged;     /* private: the round it was last judged in, or came in */
-	const char *pod_uid; /* borrowed while in the table, as is service */
+	const char *pod_uid; /* borrowed while in the table, as are service and identity */
 	const char *
 		service; /* inbound: the service the client said it addressed; NULL: it said none */
+	const char *identity; /* inbound: the peer's, as policies see it; NULL: plaintext */
 	bool inbound;
 	enum live_protocol protocol;
 	struct endpoint src; /* who connected */

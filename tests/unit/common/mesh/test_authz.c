@@ -372,6 +372,14 @@ static void a_workload_of_no_mesh_is_judged_by_its_namespace(void **state)
 	assert_int_equal(a.verdict, AUTHZ_ALLOW);
 	assert_string_equal(authz_words(&a, words), "allowed: no allow policy applies");
 	mesh_unref(m);
+	/* nor is one without a uid taken for another without one */
+	m = mesh_of(
+		"workloads: [{namespace: default, workloadIps: [], services: {}}]\npolicies:\n" POLICY(
+			"d", "Namespace", "Deny", "destinationPorts: [8080]"));
+	stranger.uid = "";
+	authz_check(m, &stranger, &facts, &a);
+	assert_int_equal(a.verdict, AUTHZ_ALLOW);
+	mesh_unref(m);
 }
 
 /* A control plane's rules have no line in any file. */
