@@ -2,11 +2,13 @@
 """How the process starts, says that it is well, and ends."""
 import contextlib
 import ctypes
+import fcntl
 import os
 import re
 import resource
 import signal
 import struct
+import termios
 
 import pytest
 
@@ -267,3 +269,36 @@ def test_the_limit_of_descriptors_is_raised_to_the_hard_one(calm):
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
     assert resource.prlimit(zt.process.pid, resource.RLIMIT_NOFILE) == (hard, hard)
     assert zt.metrics().total("process_max_fds") == hard
+
+
+@pytest.mark.asan
+def test_while_nobody_reads_the_log_traffic_flows_and_the_lines_come_when_somebody_does(calm):
+    """Up to the 10,000 lines the queue holds; what comes above is dropped and counted (decision 12)."""
+    zt = calm.a.ztunnel
+    zt.end()
+    usual, zt.log_path = zt.log_path, os.path.join(calm.lab.dir, "log-pipe")
+    os.mkfifo(zt.log_path)
+    reader = os.open(zt.log_path, os.O_RDONLY | os.O_NONBLOCK)
+    try:
+        zt.start(wait=False)
+        fcntl.fcntl(reader, fcntl.F_SETPIPE_SZ, 4096)
+        with talk.Server(calm.server, PORT, talk.echo):
+            wait_until(lambda: talk.served(calm.client, calm.server.ip4, PORT), 30, "it serves")
+            for _ in range(300):
+                talk.ask(calm.client, calm.server.ip4, PORT, timeout=10)
+        waiting = struct.unpack("i", fcntl.ioctl(reader, termios.FIONREAD, b"\0" * 4))[0]
+        assert 2048 < waiting <= 4096, "the pipe was full all the time"
+        seen = b""
+
+        def lines():
+            nonlocal seen
+            with contextlib.suppress(BlockingIOError):
+                seen += os.read(reader, 65536)
+            return seen.count(b'direction="outbound"')
+        wait_until(lambda: lines() >= 301, 30, "every connection has its line", interval=0.001)
+        assert zt.metrics().total("culvert_log_lines_dropped_total") == 0
+    finally:
+        zt.process.kill()
+        zt.process.wait()
+        os.close(reader)
+        zt.log_path = usual
