@@ -167,7 +167,8 @@ identity = struct({"identity": matching(r"spiffe://[^/]*/ns/[^/]+/sa/[^/]+"),
                    "state": matching(r"Available|Initializing|Unavailable: .+"),
                    "certChain": each(certificate), "rootCerts": each(certificate)})
 connection = struct({"src": endpoint, "originalDst": maybe(text), "actualDst": endpoint,
-                     "protocol": one_of("HBONE", "TCP", "DOUBLEHBONE")})
+                     "protocol": one_of("HBONE", "TCP", "DOUBLEHBONE")},
+                    {"authorization": filled})  # ours
 held = struct({"state": one_of("Up", "Pending"),
                "info": struct({"name": text, "namespace": text, "serviceAccount": text})},
               {"connections": struct({"inbound": each(connection),
