@@ -3,6 +3,7 @@
 
 #include <dirent.h>
 #include <fcntl.h>
+#include <malloc.h>
 #include <sys/resource.h>
 #include <time.h>
 #include <unistd.h>
@@ -45,6 +46,14 @@ static int64_t resident_bytes(void)
 	return (int64_t)pages * sysconf(_SC_PAGESIZE);
 }
 
+/* What was allocated and not given back: unlike resident memory it is not at the mercy of how holes are used. */
+static int64_t heap_bytes(void)
+{
+	struct mallinfo2 heap = mallinfo2();
+
+	return (int64_t)(heap.uordblks + heap.hblkhd);
+}
+
 static void collect(struct metrics_collector *c)
 {
 	struct process_metrics *p = container_of(c, struct process_metrics, collector);
@@ -53,6 +62,7 @@ static void collect(struct metrics_collector *c)
 
 	metrics_set(p->shard, METRIC_PROCESS_OPEN_FDS, open_fds());
 	metrics_set(p->shard, METRIC_PROCESS_RESIDENT_MEMORY, resident_bytes());
+	metrics_set(p->shard, METRIC_HEAP_BYTES, heap_bytes());
 	if (getrlimit(RLIMIT_NOFILE, &limit) == 0)
 		metrics_set(p->shard, METRIC_PROCESS_MAX_FDS, (int64_t)limit.rlim_cur);
 	if (clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &cpu) == 0)
