@@ -162,6 +162,19 @@ def test_each_refusal_has_its_status_its_flag_and_its_words(calm, tls):
 
 
 @pytest.mark.asan
+def test_refused_streams_are_over_and_take_no_room(mesh, tls):
+    """A refusal has no body and ends the stream both ways: 200 at once is all a tunnel may have."""
+    with hbone_peer.Tunnel(mesh.ext, mesh.server.ip4, tls) as tunnel:
+        for _ in range(250):
+            stream, status = tunnel.connect(f"{mesh.second.ip4}:{PORT}")
+            assert status == 400
+            while tunnel.ended.get(stream) != "reset 0":  # NO_ERROR: its side was still open
+                tunnel.pump()
+            assert stream not in tunnel.bodies
+        assert tunnel.connect(f"{mesh.server.ip4}:{PORT}")[1] == 200
+
+
+@pytest.mark.asan
 def test_an_http2_error_of_the_peer_is_told_as_such(mesh, tls):
     want = {"reporter": "destination", "response_flags": "H2_HANDSHAKE_FAILURE"}
     before = mesh.b.ztunnel.metrics().total(FAILED, **want)
