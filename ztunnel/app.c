@@ -152,6 +152,7 @@ static void fill_proxy_options(struct app *app)
 		.ipv6 = s->ipv6_enabled,
 		.cert_awaited = app_identity_awaited,
 		.cert_awaited_arg = app,
+		.dns_zone = &app->dns_zone,
 		.network = s->network,
 		.node = s->node_name == NULL ? "" : s->node_name,
 		.pool =
@@ -184,6 +185,9 @@ static enum err start_steward(struct app *app, char *why)
 		.without_ipv6 = !s->ipv6_enabled,
 		.without_port_reuse = !s->inpod_port_reuse,
 		.mark = s->packet_mark,
+		.dns = s->dns,
+		.dns_at4 = s->dns_at4,
+		.dns_at6 = s->dns_at6,
 		.keepalive =
 			{
 				.enabled = s->keepalive_enabled,
@@ -200,6 +204,22 @@ static enum err start_steward(struct app *app, char *why)
 	case SETTING_GUARD_ENFORCE: opt.guard = GUARD_ENFORCE; break;
 	}
 	return steward_start(&opt, &app->steward, why);
+}
+
+/* What the DNS proxies of all pods share. */
+static enum err start_dns(struct app *app, char *why)
+{
+	const struct settings *s = app->settings;
+	enum err e = dns_zone_init(&app->dns_zone, s->cluster_domain);
+
+	if (e != ERR_OK) {
+		(void)snprintf(why, STEWARD_WHY_MAX, "CLUSTER_DOMAIN \"%.100s\" is no domain name",
+		               s->cluster_domain);
+		return e;
+	}
+	app->dns_zone.prefered_namespace = s->prefered_service_namespace;
+	app->dns_zone.ipv6 = s->ipv6_enabled;
+	return ERR_OK;
 }
 
 static enum err start_workers(struct app *app)
@@ -401,6 +421,10 @@ static enum err start_all(struct app *app, const char **ret_what, char why[STEWA
 		/* Before anything is captured: a second instance ends here, where the first one's ports are. */
 		*ret_what = "admin and metrics servers";
 		e = app_pages_start(app);
+	}
+	if (e == ERR_OK) {
+		*ret_what = "DNS proxy";
+		e = start_dns(app, why);
 	}
 	if (e == ERR_OK) {
 		*ret_what = "capture";

@@ -12,6 +12,7 @@
 #include "common/daemon/settings.h"
 #include "common/daemon/signals.h"
 #include "common/daemon/worker_count.h"
+#include "common/dns/dns_answer.h"
 #include "common/identity/cert_table.h"
 #include "common/identity/crl_file.h"
 #include "common/telemetry/metrics.h"
@@ -53,6 +54,7 @@ struct app {
 	bool identity_stopped;
 	struct snapshot_cell *resolv_cell;
 	struct resolv_watch *resolv;
+	struct dns_zone dns_zone;
 	char **prefetched; /* identities wanted for the workloads of this node (contract 4.6) */
 	size_t prefetched_count;
 	struct steward *steward;

@@ -4,9 +4,11 @@
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 
 #include "common/base/check.h"
 #include "common/base/mem.h"
+#include "common/base/netaddr.h"
 #include "common/base/str.h"
 #include "common/daemon/drain.h"
 #include "common/daemon/mesh_file.h"
@@ -365,6 +367,38 @@ static void apply_defaults(struct settings *s)
 	}
 }
 
+static bool is_given(const char *text)
+{
+	return text != NULL && text[0] != '\0';
+}
+
+/* "localhost:PORT" or "IP:PORT"; the family that is not named stays on loopback. */
+static bool read_dns_addr(struct settings *s)
+{
+	static const struct ip loopback4 = {.family = IP_V4, .bytes = {127, 0, 0, 1}};
+	static const struct ip loopback6 = {.family = IP_V6, .bytes = {[15] = 1}};
+	struct span text =
+		span_str(is_given(s->dns_proxy_addr) ? s->dns_proxy_addr : "localhost:15053");
+	struct span rest = text;
+	struct span host = str_split(&rest, ':');
+	struct endpoint at;
+	uint64_t port;
+
+	if (span_eq_str(host, "localhost") && rest.p != NULL) {
+		if (str_parse_u64(rest, 65535, &port) != ERR_OK || port == 0)
+			return false;
+		s->dns_at4 = (struct endpoint){.ip = loopback4, .port = (uint16_t)port};
+		s->dns_at6 = (struct endpoint){.ip = loopback6, .port = (uint16_t)port};
+		return true;
+	}
+	if (endpoint_parse(text, &at) != ERR_OK)
+		return false;
+	s->dns_at4 = (struct endpoint){.ip = loopback4, .port = at.port};
+	s->dns_at6 = (struct endpoint){.ip = loopback6, .port = at.port};
+	*(at.ip.family == IP_V4 ? &s->dns_at4 : &s->dns_at6) = at;
+	return true;
+}
+
 static void work_out(struct settings *s, unsigned int logical_cpus)
 {
 	struct worker_inputs in = {
@@ -389,6 +423,7 @@ static void work_out(struct settings *s, unsigned int logical_cpus)
 	                        ? s->cluster_id_meta
 	                        : s->cluster_id_plain;
 	s->log_json = strcmp(s->log_format, "json") == 0;
+	s->dns = strcasecmp(s->dns_capture, "true") == 0 || s->dns_capture[0] == '\0';
 	s->authz_info = s->authz_info_log != NULL && strcmp(s->authz_info_log, "true") == 0;
 }
 
@@ -450,6 +485,11 @@ enum err settings_read(const struct settings_sources *from, struct settings *ret
 	e = read_proxy_config(from, &s, report);
 	for (size_t i = 0; from->env[i] != NULL; i++)
 		read_variable(&s, from->env[i], report);
+	if (!read_dns_addr(&s))
+		buf_put_str(
+			&report->errors,
+			"ISTIO_META_DNS_PROXY_ADDR: neither localhost:PORT nor IP:PORT, such as "
+			"localhost:15053 or 127.0.0.1:15053\n");
 	settings_check(&s, &report->errors);
 	if (e != ERR_OK || report->errors.n > 0 || report->errors.failed) {
 		settings_fini(&s);

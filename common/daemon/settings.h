@@ -19,6 +19,7 @@
 
 #include "common/base/buf.h"
 #include "common/base/err.h"
+#include "common/base/netaddr.h"
 #include "common/codec/json_write.h"
 #include "common/daemon/proxy_config.h"
 #include "common/daemon/worker_count.h"
@@ -64,6 +65,8 @@ struct settings {
 	bool log_json;
 	bool authz_info;
 	char *discovery_address; /* of ProxyConfig: what stands for an XDS_ADDRESS that is not set; or NULL */
+	bool dns;                /* answer the questions of pods */
+	struct endpoint dns_at4, dns_at6; /* where, in each pod */
 	struct settings_metadata metadata[SETTINGS_METADATA_MAX];
 	size_t metadata_count;
 };

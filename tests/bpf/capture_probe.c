@@ -7,7 +7,7 @@
  * from 15008 to the application, under the client's address. Commands come on stdin, answers and connections go to
  * stdout, one JSON object per line.
  *
- *   capture_probe <pin root> <workers> <off|count|enforce> [clsact]
+ *   capture_probe <pin root> <workers> <off|count|enforce> [clsact] [v4only]
  *   > enroll <netns> [noinbound] [nodns] [replace] [virt=<device>...] | uncapture <netns> | release <netns>
  *   > sweep [<netns>...] | mesh <ip> | resolve <netns> <udp|tcp> <ip:port> | counts | live | quit
  *
@@ -27,13 +27,14 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "common/base/buf.h"
 #include "common/base/check.h"
 #include "common/base/list.h"
 #include "common/base/log.h"
 #include "common/base/mem.h"
+#include "common/dns/udp_packet.h"
 #include "common/io/loop.h"
 #include "common/io/mailbox.h"
-#include "ztunnel/capture/datagram.h"
 #include "ztunnel/capture/original_dst.h"
 #include "ztunnel/steward/steward.h"
 
@@ -74,7 +75,9 @@ struct pod;
 
 /* One of a pod's DNS sockets, and the raw one its answers leave by. */
 struct questions {
-	struct op op;
+	struct op op;             /* of the listener */
+	struct op_dgram datagram; /* of the others */
+	uint8_t bytes[2048];
 	struct pod *pod;
 	int fd, reply_fd;
 	bool tcp;
@@ -400,53 +403,45 @@ static size_t answer_text(const struct questions *q, const struct endpoint *src,
 
 /* As the resolver that was asked, or from loopback as ourselves. */
 static void answer_datagram(const struct questions *q, const struct endpoint *src,
-                            const struct endpoint *dst, const char *text, size_t n)
+                            const struct endpoint *dst, struct span text)
 {
-	uint8_t head[DATAGRAM_HEAD_MAX];
 	struct sockaddr_storage ss;
 	socklen_t len = endpoint_to_sockaddr(src, false, &ss);
-	struct iovec iov[2] = {
-		{head, datagram_head(dst, src, span_of((const uint8_t *)text, n), head)},
-		{(void *)(uintptr_t)text, n}};
-	struct msghdr m = {.msg_name = &ss, .msg_namelen = len, .msg_iov = iov, .msg_iovlen = 2};
-	ssize_t sent;
+	struct buf packet;
 
 	if (ip_is_loopback(&dst->ip)) {
-		(void)sendto(q->fd, text, n, 0, (struct sockaddr *)&ss, len);
+		(void)sendto(q->fd, text.p, text.n, 0, (struct sockaddr *)&ss, len);
 		return;
 	}
 	if (ss.ss_family == AF_INET6)
 		((struct sockaddr_in6 *)(void *)&ss)->sin6_port =
 			0; /* of a raw socket: a protocol */
-	sent = sendmsg(q->reply_fd, &m, 0);
-	if (sent < 0)
+	buf_init(&packet, 65536);
+	CHECK(udp_packet_write(dst, src, text, &packet) == ERR_OK);
+	if (sendto(q->reply_fd, packet.p, packet.n, 0, (struct sockaddr *)&ss, len) < 0)
 		say("{\"event\": \"failed\", \"what\": \"answer\", \"error\": \"%s\"}",
 		    strerror(errno));
+	buf_fini(&packet);
 }
 
-static void take_datagrams(const struct questions *q)
+static void on_datagram(struct op *op)
 {
-	for (;;) {
-		_Alignas(struct cmsghdr) uint8_t control[DATAGRAM_CONTROL_MAX];
-		char bytes[2048], text[256];
-		struct sockaddr_storage ss;
-		struct iovec iov = {bytes, sizeof(bytes)};
-		struct msghdr m = {.msg_name = &ss,
-		                   .msg_namelen = sizeof(ss),
-		                   .msg_iov = &iov,
-		                   .msg_iovlen = 1,
-		                   .msg_control = control,
-		                   .msg_controllen = sizeof(control)};
-		struct endpoint src, dst;
+	struct questions *q = container_of(op_dgram_of(op), struct questions, datagram);
+	struct endpoint src, dst;
+	char text[256];
 
-		if (recvmsg(q->fd, &m, MSG_DONTWAIT) < 0)
-			return;
-		src = endpoint_of_sockaddr(&ss);
-		if (!datagram_original_dst(&m, &dst))
-			continue;
-		answer_datagram(q, &src, &dst, text,
-		                answer_text(q, &src, &dst, text, sizeof(text)));
+	if (op->res < 0) {
+		(void)close(q->fd);
+		return;
 	}
+	src = op_dgram_from(&q->datagram);
+	dst = op_dgram_to(&q->datagram);
+	if (dst.ip.family != IP_NONE)
+		answer_datagram(q, &src, &dst,
+		                span_of((const uint8_t *)text,
+		                        answer_text(q, &src, &dst, text, sizeof(text))));
+	loop_recv_dgram(q->pod->probe->loop, &q->datagram, q->fd, q->bytes, sizeof(q->bytes),
+	                on_datagram);
 }
 
 static void take_connections(const struct questions *q)
@@ -472,10 +467,7 @@ static void on_question(struct op *op)
 		(void)close(q->fd);
 		return;
 	}
-	if (q->tcp)
-		take_connections(q);
-	else
-		take_datagrams(q);
+	take_connections(q);
 	loop_poll(q->pod->probe->loop, &q->op, q->fd, POLLIN, on_question);
 }
 
@@ -498,8 +490,11 @@ static void take_questions(struct pod *pod)
 		q->tcp = kinds[i].tcp;
 		q->fd = steward_pod_take_dns(&pod->enroll.ret_pod, kinds[i].socket);
 		q->reply_fd = steward_pod_take_dns(&pod->enroll.ret_pod, kinds[i].reply);
-		if (q->fd >= 0)
+		if (q->fd >= 0 && q->tcp)
 			loop_poll(pod->probe->loop, &q->op, q->fd, POLLIN, on_question);
+		else if (q->fd >= 0)
+			loop_recv_dgram(pod->probe->loop, &q->datagram, q->fd, q->bytes,
+			                sizeof(q->bytes), on_datagram);
 	}
 }
 
@@ -584,8 +579,10 @@ static void accept_all(struct pod *pod)
 
 static void stop_accepting(struct pod *pod)
 {
-	for (size_t i = 0; i < ARRAY_LEN(pod->questions); i++)
+	for (size_t i = 0; i < ARRAY_LEN(pod->questions); i++) {
 		loop_cancel(pod->probe->loop, &pod->questions[i].op);
+		loop_cancel(pod->probe->loop, &pod->questions[i].datagram.msg.op);
+	}
 	for (unsigned int i = 0; i < LISTENER_KINDS * pod->probe->workers; i++)
 		loop_cancel(pod->probe->loop, &pod->acceptors[i].op);
 	list_remove(&pod->link);
@@ -812,7 +809,10 @@ int main(int argc, char **argv)
 	opt.workers = p->workers;
 	opt.dns = true;
 	opt.guard = guard_of(argv[3]);
-	opt.guard_by_clsact = argc > 4 && strcmp(argv[4], "clsact") == 0;
+	for (int i = 4; i < argc; i++) {
+		opt.guard_by_clsact |= strcmp(argv[i], "clsact") == 0;
+		opt.without_ipv6 |= strcmp(argv[i], "v4only") == 0;
+	}
 	CHECK(loop_uring_new(&(struct loop_options){0}, &p->loop) == ERR_OK);
 	CHECK(mailbox_new(p->loop, &p->mailbox) == ERR_OK);
 	if (steward_start(&opt, &p->steward, why) != ERR_OK) {

@@ -46,8 +46,9 @@ class Conn:
 class Probe:
     """A probe on a node. Its connections since the last look are in order of arrival."""
 
-    def __init__(self, node, workers=2, guard="enforce", clsact=False):
-        argv = [binary(), node.bpf_root, str(workers), guard] + (["clsact"] if clsact else [])
+    def __init__(self, node, workers=2, guard="enforce", clsact=False, v4only=False):
+        argv = [binary(), node.bpf_root, str(workers), guard]
+        argv += [word for word, on in (("clsact", clsact), ("v4only", v4only)) if on]
         self.node = node
         self.process = node.popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
                                   bufsize=1,

@@ -391,6 +391,30 @@ def test_without_IPv6_v4_is_captured(world):
         assert is_captured(pod, world.ext.ip4)
 
 
+def test_a_proxy_told_to_do_without_IPv6_captures_v4_and_lets_no_v6_past(world):
+    pod = world.a.pod("v4-proxy")
+    node = types.SimpleNamespace(bpf_root=f"{world.a.bpf_root}-v4", popen=world.a.popen)
+    p = Probe(node, v4only=True)
+    server = Greeter(pod, PORT)
+    p.enroll(pod)
+    try:
+        assert is_captured(pod, world.ext.ip4)
+        with contextlib.closing(pod.connect(world.ext.ip4, PORT)) as conn:
+            greeting(conn)
+        with contextlib.closing(world.ext.connect(pod.ip4, PORT)) as conn:
+            greeting(conn)
+        assert [c.kind for c in p.seen()] == ["dns-udp", "dns-tcp", "out", "inplain"]
+        for place, dst in ((pod, world.ext.ip6), (world.ext, pod.ip6)):
+            with pytest.raises(OSError):
+                place.connect(dst, PORT, 1)
+        assert not is_answered(pod, world.ext.ip6)
+    finally:
+        p.release(pod)
+        p.kill()
+        server.close()
+    assert not any(who[0] == pod.ip6 for who in world.resolver.asked_by)
+
+
 # -- on and off ---------------------------------------------------------------------------------
 
 def test_a_pod_that_opted_out_asks_its_resolvers_itself(world):

@@ -41,7 +41,7 @@ static void on_hook(struct loop_hook *h)
 {
 	struct pod_proxy *p = container_of(h, struct pod_proxy, hook);
 
-	if (!p->going || p->open > 0 || !listeners_landed(p))
+	if (!p->going || p->open > 0 || !listeners_landed(p) || !pod_dns_is_over(&p->dns))
 		return;
 	if (!p->pool.stopping) {
 		hbone_pool_stop(&p->pool);
@@ -52,7 +52,7 @@ static void on_hook(struct loop_hook *h)
 	}
 }
 
-static void look_again(struct pod_proxy *p)
+void pod_proxy_look_again(struct pod_proxy *p)
 {
 	loop_at_turn_end(p->worker->loop, &p->hook);
 }
@@ -156,7 +156,7 @@ static void pool_stopped(struct hbone_pool *pool)
 	struct pod_proxy *p = of_pool(pool);
 
 	p->pool_stopped = true;
-	look_again(p);
+	pod_proxy_look_again(p);
 }
 
 static const struct hbone_pool_owner pool_owner = {
@@ -229,7 +229,7 @@ static void on_accepted(struct op *op)
 	if (p->going) {
 		loop_close(p->worker->loop, l->fd);
 		l->fd = -1;
-		look_again(p);
+		pod_proxy_look_again(p);
 	} else if (op->res >= 0)
 		listen_again(l);
 	else
@@ -263,6 +263,7 @@ struct pod_proxy *pod_proxy_start(struct proxy_worker *w, struct pod *pod)
 		timer_init(&l->backoff, on_backoff);
 		listen_again(l);
 	}
+	pod_dns_start(&p->dns, p);
 	return p;
 }
 
@@ -288,11 +289,13 @@ void pod_proxy_drain(struct pod_proxy *p)
 		close_listener(&p->listeners[i]);
 	list_for_each_safe (it, tmp, &p->tunnels)
 		inbound_tunnel_drain(list_entry(it, struct pod_conn, link));
-	look_again(p);
+	pod_dns_drain(&p->dns);
+	pod_proxy_look_again(p);
 }
 
 void pod_proxy_cut(struct pod_proxy *p, enum err cause)
 {
+	pod_dns_cut(&p->dns);
 	/* What has no op in flight leaves its list at once. Cutting a tunnel may end connections, not tunnels. */
 	list_for_each_safe (it, tmp, &p->conns) {
 		struct pod_conn *c = list_entry(it, struct pod_conn, link);
@@ -345,7 +348,7 @@ void pod_proxy_remove(struct pod_proxy *p, struct pod_conn *c)
 	p->open--;
 	proxy_worker_closed(p->worker);
 	if (p->going)
-		look_again(p);
+		pod_proxy_look_again(p);
 }
 
 const struct workload *pod_proxy_workload(const struct pod_proxy *p)

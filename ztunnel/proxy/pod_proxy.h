@@ -12,6 +12,7 @@
 #include "common/io/loop.h"
 #include "common/io/timer.h"
 #include "ztunnel/pods/pods_table.h"
+#include "ztunnel/proxy/pod_dns.h"
 #include "ztunnel/proxy/proxy_worker.h"
 
 enum { ACCEPT_BACKOFF_MS = 100 }; /* after EMFILE and its like: no spinning, quick recovery */
@@ -40,6 +41,7 @@ struct pod_proxy {
 	struct hbone_pool pool;
 	struct list inner_conns; /* within its tunnels: struct inner_conn */
 	struct spoof_ports ports;
+	struct pod_dns dns;
 	struct list conns;   /* struct pod_conn: streams and plain connections */
 	struct list tunnels; /* struct pod_conn: inbound tunnel connections */
 	unsigned int open;   /* members of both */
@@ -61,6 +63,8 @@ void pod_proxy_recheck(struct pod_proxy *p);
 /* A connection of the pod began and ended; list is &p->conns or &p->tunnels. */
 void pod_proxy_add(struct pod_proxy *p, struct list *list, struct pod_conn *c);
 void pod_proxy_remove(struct pod_proxy *p, struct pod_conn *c);
+/* Something of it is over: it may be time to end. */
+void pod_proxy_look_again(struct pod_proxy *p);
 /* The workload this pod is, in the worker's present mesh; NULL when it is not there. */
 const struct workload *pod_proxy_workload(const struct pod_proxy *p);
 

@@ -27,6 +27,8 @@
 #include "ztunnel/proxy/live_table.h"
 #include "ztunnel/steward/steward.h"
 
+struct dns_zone;
+
 enum {
 	PROXY_OWN_PORTS = 3,
 	PROXY_LOCAL_WAIT_MS =
@@ -53,6 +55,7 @@ struct proxy_options {
 	void *cert_awaited_arg;
 	struct snapshot_cell *resolv; /* of struct resolv_conf */
 	bool ipv6;                    /* host names are asked for IPv6 addresses, too */
+	const struct dns_zone *dns_zone;
 	const char *network, *node;
 	struct hbone_pool_options pool;
 	struct h2_options server_h2;

@@ -431,6 +431,11 @@ int steward_pod_take_dns(struct steward_pod *pod, enum steward_dns which)
 	return fd;
 }
 
+bool steward_pod_has_dns(const struct steward_pod *pod)
+{
+	return pod->dns[STEWARD_DNS_UDP4] >= 0;
+}
+
 void steward_pod_fini(struct steward_pod *pod)
 {
 	size_t count = pod->listeners == NULL ? 0 : (size_t)LISTENER_KINDS * pod->workers;

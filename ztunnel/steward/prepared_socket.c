@@ -154,8 +154,10 @@ static int bind_dns(const struct steward *s, int fd, int family)
 /* A question's destination is told with it. Transparent, for a pod without ::1, and for TCP as any listener. */
 static int dns_set_up(const struct steward *s, int fd, int family, int type)
 {
-	int res = set_int(fd, SOL_SOCKET, SO_REUSEPORT, 1);
+	int res = 0;
 
+	if (!s->opt.without_port_reuse)
+		res = set_int(fd, SOL_SOCKET, SO_REUSEPORT, 1);
 	if (res == 0 && type == SOCK_STREAM)
 		res = set_int(fd, SOL_SOCKET, SO_REUSEADDR, 1);
 	if (res == 0 && family == AF_INET6)
@@ -334,6 +336,23 @@ void steward_socket(const struct steward *s, struct loop *loop, struct steward_s
 	loop_post(loop, &req->op, fd >= 0 ? 0 : fd, done);
 }
 
+static int resolver_open(const struct steward *s, int family, int type)
+{
+	int fd, res;
+
+	if (type == SOCK_STREAM)
+		return upstream_open(s, family);
+	fd = socket(family, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+	if (fd < 0)
+		return -errno;
+	res = s->opt.mark == 0 ? 0 : set_int(fd, SOL_SOCKET, SO_MARK, (int)s->opt.mark);
+	if (res != 0) {
+		(void)close(fd);
+		return res;
+	}
+	return fd;
+}
+
 static int open_resolver(const struct steward *s, const struct steward_pod *pod, int family,
                          int type)
 {
@@ -342,10 +361,7 @@ static int open_resolver(const struct steward *s, const struct steward_pod *pod,
 
 	if (res < 0)
 		return res;
-	fd = type == SOCK_STREAM ? upstream_open(s, family)
-	                         : socket(family, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-	if (fd < 0 && type != SOCK_STREAM)
-		fd = -errno;
+	fd = resolver_open(s, family, type);
 	netns_leave(s->home);
 	if (fd < 0)
 		return fd;

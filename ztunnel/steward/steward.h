@@ -160,6 +160,8 @@ int steward_pod_take_listener(struct steward_pod *pod, enum steward_listener kin
                               unsigned int worker);
 /* The same of the DNS proxy's sockets, by one worker. -1: taken, or the pod has not this family, or no DNS capture. */
 int steward_pod_take_dns(struct steward_pod *pod, enum steward_dns which);
+/* Whether it has any, before the first is taken: its questions are captured. */
+bool steward_pod_has_dns(const struct steward_pod *pod);
 /* Close what was not taken, and the namespace. Any thread. */
 void steward_pod_fini(struct steward_pod *pod);
 

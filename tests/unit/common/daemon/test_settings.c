@@ -95,6 +95,65 @@ static void malformed_values_stop_the_start_and_are_named(void **state)
 	}
 }
 
+static bool at(const struct endpoint *ep, const char *text)
+{
+	char shown[ENDPOINT_TEXT_MAX];
+
+	return strcmp(endpoint_format(ep, shown), text) == 0;
+}
+
+static void the_dns_proxy_is_on_loopback_or_where_it_is_told(void **state)
+{
+	(void)state;
+	assert_int_equal(READ(MINIMUM), ERR_OK);
+	assert_true(at(&s.dns_at4, "127.0.0.1:15053"));
+	assert_true(at(&s.dns_at6, "[::1]:15053"));
+	assert_int_equal(READ(MINIMUM, "ISTIO_META_DNS_PROXY_ADDR=localhost:5353"), ERR_OK);
+	assert_true(at(&s.dns_at4, "127.0.0.1:5353"));
+	assert_true(at(&s.dns_at6, "[::1]:5353"));
+	assert_int_equal(READ(MINIMUM, "ISTIO_META_DNS_PROXY_ADDR=0.0.0.0:53"), ERR_OK);
+	assert_true(at(&s.dns_at4, "0.0.0.0:53"));
+	assert_true(at(&s.dns_at6, "[::1]:53"));
+	assert_int_equal(READ(MINIMUM, "ISTIO_META_DNS_PROXY_ADDR=[fd00::1]:53"), ERR_OK);
+	assert_true(at(&s.dns_at6, "[fd00::1]:53"));
+	assert_int_equal(READ(MINIMUM, "ISTIO_META_DNS_PROXY_ADDR="), ERR_OK);
+	assert_true(at(&s.dns_at4, "127.0.0.1:15053"));
+}
+
+static void a_malformed_address_of_the_dns_proxy_stops_the_start(void **state)
+{
+	static const char *const bad[] = {
+		"ISTIO_META_DNS_PROXY_ADDR=localhost",
+		"ISTIO_META_DNS_PROXY_ADDR=localhost:",
+		"ISTIO_META_DNS_PROXY_ADDR=localhost:0",
+		"ISTIO_META_DNS_PROXY_ADDR=localhost:65536",
+		"ISTIO_META_DNS_PROXY_ADDR=localhost:x",
+		"ISTIO_META_DNS_PROXY_ADDR=invalid:15053",
+		"ISTIO_META_DNS_PROXY_ADDR=127.0.0.1",
+		"ISTIO_META_DNS_PROXY_ADDR=::1:53",
+		"ISTIO_META_DNS_PROXY_ADDR=:53",
+	};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
+		assert_int_equal(READ(MINIMUM, bad[i]), ERR_CONFIG);
+		assert_true(told(&report.errors, "ISTIO_META_DNS_PROXY_ADDR: neither"));
+	}
+}
+
+static void dns_capture_is_on_unless_it_is_something_else_than_true(void **state)
+{
+	(void)state;
+	assert_int_equal(READ(MINIMUM), ERR_OK);
+	assert_true(s.dns);
+	assert_int_equal(READ(MINIMUM, "ISTIO_META_DNS_CAPTURE=TRUE"), ERR_OK);
+	assert_true(s.dns);
+	assert_int_equal(READ(MINIMUM, "ISTIO_META_DNS_CAPTURE=false"), ERR_OK);
+	assert_false(s.dns);
+	assert_int_equal(READ(MINIMUM, "ISTIO_META_DNS_CAPTURE=1"), ERR_OK);
+	assert_false(s.dns);
+}
+
 static void a_backend_that_is_not_there_is_refused_and_the_one_there_is_named(void **state)
 {
 	(void)state;
@@ -136,12 +195,10 @@ static void what_is_not_honoured_yet_is_said(void **state)
 {
 	(void)state;
 	assert_int_equal(READ(MINIMUM, "POD_NAME=ztunnel-x", "XDS_HEADER_X-Y=z", "TRUST_DOMAIN=td",
-	                      "CULVERT_RUN_DIR=/run/x", "ISTIO_META_DNS_CAPTURE=true",
-	                      "CULVERT_TYPO=1"),
+	                      "CULVERT_RUN_DIR=/run/x", "CULVERT_TYPO=1"),
 	                 ERR_OK);
 	assert_true(told(&report.warnings, "POD_NAME is set but not yet honoured"));
 	assert_true(told(&report.warnings, "XDS_HEADER_X-Y is set but not yet honoured"));
-	assert_true(told(&report.warnings, "ISTIO_META_DNS_CAPTURE is set but not yet honoured"));
 	assert_true(told(&report.warnings, "TRUST_DOMAIN is set but not yet honoured"));
 	assert_true(told(&report.warnings, "CULVERT_RUN_DIR is set but not yet honoured"));
 	assert_true(told(&report.warnings, "CULVERT_TYPO"));
@@ -391,6 +448,9 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(the_least_that_starts_has_the_contracts_defaults),
 		cmocka_unit_test(malformed_values_stop_the_start_and_are_named),
+		cmocka_unit_test(the_dns_proxy_is_on_loopback_or_where_it_is_told),
+		cmocka_unit_test(a_malformed_address_of_the_dns_proxy_stops_the_start),
+		cmocka_unit_test(dns_capture_is_on_unless_it_is_something_else_than_true),
 		cmocka_unit_test(a_backend_that_is_not_there_is_refused_and_the_one_there_is_named),
 		cmocka_unit_test(all_mistakes_are_told_at_once),
 		cmocka_unit_test(what_would_weaken_security_is_refused_unless_it_changes_nothing),

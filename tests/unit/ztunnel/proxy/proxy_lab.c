@@ -65,6 +65,29 @@ int steward_pod_take_listener(struct steward_pod *pod, enum steward_listener kin
 	return taken;
 }
 
+bool steward_pod_has_dns(const struct steward_pod *pod)
+{
+	(void)pod;
+	return false;
+}
+
+int steward_pod_take_dns(struct steward_pod *pod, enum steward_dns which)
+{
+	(void)pod;
+	(void)which;
+	return -1;
+}
+
+int steward_resolver_socket(const struct steward *s, const struct steward_pod *pod, int family,
+                            int type)
+{
+	(void)s;
+	(void)pod;
+	(void)family;
+	(void)type;
+	return -EMFILE;
+}
+
 void steward_pod_fini(struct steward_pod *pod)
 {
 	(void)pod;
