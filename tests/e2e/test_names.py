@@ -45,9 +45,9 @@ def test_a_workload_known_by_name_is_called_at_an_address_of_the_family_asked_wi
         mark = mesh.a.ztunnel.log_size()
         talk.ask(mesh.client, vip, SERVICE_PORT, timeout=20)
         assert server.peers == [getattr(mesh.client, family)]
-    line = mesh.a.ztunnel.wait_access(mark, direction="outbound")
     address = getattr(mesh.ext, family)
-    assert line["dst.addr"] == (f"[{address}]:{PORT}" if ":" in address else f"{address}:{PORT}")
+    line = mesh.a.ztunnel.wait_access(
+        mark, dst__addr=f"[{address}]:{PORT}" if ":" in address else f"{address}:{PORT}")
     assert line["dst.service"] == "plain.default.svc.cluster.local"
 
 
@@ -75,7 +75,7 @@ def test_a_workload_of_the_mesh_known_by_name_is_called_through_a_tunnel(mesh, n
     with talk.Server(mesh.server, PORT, talk.echo):
         mark = mesh.a.ztunnel.log_size()
         talk.ask(mesh.client, MESH_VIP, SERVICE_PORT, timeout=20)
-    line = mesh.a.ztunnel.wait_access(mark, direction="outbound")
+    line = mesh.a.ztunnel.wait_access(mark, dst__service="mesh.default.svc.cluster.local")
     assert line["dst.addr"] == f"{mesh.server.ip4}:15008"
     assert line["dst.hbone_addr"] == f"{mesh.server.ip4}:{PORT}"
     assert line["dst.identity"] == mesh.server.identity
