@@ -186,6 +186,7 @@ void h2_conn_start(struct h2_conn *c, struct loop *loop, int fd, struct tls_sess
 	timer_init(&c->tick, on_tick);
 	loop_hook_init(&c->kick, on_kick);
 	tls_conn_start(&c->tls, loop, fd, tls, &tls_owner, setup->handshake_ms);
+	tls_conn_set_gate(&c->tls, setup->gate);
 }
 
 void h2_conn_fini(struct h2_conn *c)

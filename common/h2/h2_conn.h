@@ -54,6 +54,8 @@ struct h2_conn_setup {
 	const struct h2_options *options;
 	struct h2_events *scratch; /* the worker's; must outlive the connection */
 	uint64_t handshake_ms;     /* by when TLS must be up */
+	struct tls_gate
+		*gate; /* of the handshake's steps; NULL: none; must outlive the connection */
 	enum h2_role role;
 };
 

@@ -98,6 +98,7 @@ void hbone_server_start(struct hbone_server *c, struct loop *loop, int fd, struc
 	                           .options = setup->options,
 	                           .scratch = setup->scratch,
 	                           .handshake_ms = setup->handshake_ms,
+	                           .gate = setup->gate,
 	                           .role = H2_SERVER};
 
 	c->owner = setup->owner;

@@ -52,6 +52,7 @@ struct hbone_server_setup {
 	const struct h2_options *options;
 	struct h2_events *scratch; /* the worker's; must outlive the tunnel */
 	uint64_t handshake_ms;     /* by when TLS must be up */
+	struct tls_gate *gate;     /* the worker's, of handshake steps; NULL: none */
 };
 
 /* fd and tls are taken. */

@@ -148,7 +148,7 @@ static void drop_rx(struct tls_conn *c)
 static void arm_recv(struct tls_conn *c)
 {
 	if (c->recv.pending || c->state >= TLS_CONN_ENDING || c->peer_closed ||
-	    timer_armed(&c->again))
+	    timer_armed(&c->again) || tls_gate_waits(&c->turn))
 		return;
 	if (c->state == TLS_CONN_CLOSING)
 		drop_rx(c); /* nobody reads it any more, and it may be full */
@@ -328,8 +328,22 @@ static void receive_handshake(struct tls_conn *c, struct iobuf *b, size_t n)
 	iobuf_unref(b);
 	if (buf_status(&c->hs_in) != ERR_OK)
 		tls_conn_fail(c, ERR_LIMIT);
-	else
+	else if (c->gate == NULL || tls_gate_pass(c->gate, &c->turn))
 		step_handshake(c);
+}
+
+static void on_handshake_turn(struct tls_gate_entry *e)
+{
+	struct tls_conn *c = container_of(e, struct tls_conn, turn);
+
+	if (c->state == TLS_CONN_HANDSHAKE)
+		step_handshake(c);
+	tls_conn_run(c);
+}
+
+void tls_conn_set_gate(struct tls_conn *c, struct tls_gate *gate)
+{
+	c->gate = gate;
 }
 
 static void receive_records(struct tls_conn *c, struct iobuf *provided, size_t n)
@@ -439,6 +453,7 @@ static void tls_conn_end(struct tls_conn *c)
 		c->landing = true;
 		timer_disarm(&c->timer);
 		timer_disarm(&c->again);
+		tls_gate_leave(&c->turn);
 		loop_cancel(c->loop, &c->recv);
 		loop_cancel(c->loop, &c->send.op);
 		report_end(c);
@@ -507,6 +522,7 @@ void tls_conn_start(struct tls_conn *c, struct loop *loop, int fd, struct tls_se
 	timer_init(&c->timer, on_timer);
 	timer_init(&c->again, on_again);
 	loop_hook_init(&c->hook, on_turn_end);
+	tls_gate_entry_init(&c->turn, on_handshake_turn);
 	timer_arm(loop, &c->timer, handshake_ms);
 	step_handshake(c);
 	loop_at_turn_end(loop, &c->hook); /* arms the first receive */

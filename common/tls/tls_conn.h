@@ -18,6 +18,7 @@
 #include "common/base/iobuf.h"
 #include "common/io/loop.h"
 #include "common/io/timer.h"
+#include "common/tls/tls_gate.h"
 #include "common/tls/tls_session.h"
 
 enum {
@@ -79,10 +80,12 @@ struct tls_conn {
 	uint32_t rx_start, rx_end;
 	uint32_t
 		lately; /* octets since the cooling timer looked, or a small buffer's worth and more */
-	struct iobuf_queue tx; /* sealed records */
-	struct buf hs_in;      /* handshake input not yet consumed */
-	struct timer timer;    /* handshake deadline, then cooling, then close deadline */
-	struct timer again;    /* for a buffer */
+	struct iobuf_queue tx;      /* sealed records */
+	struct buf hs_in;           /* handshake input not yet consumed */
+	struct timer timer;         /* handshake deadline, then cooling, then close deadline */
+	struct timer again;         /* for a buffer */
+	struct tls_gate *gate;      /* of the handshake's steps; NULL: none */
+	struct tls_gate_entry turn; /* waits in it; what came meanwhile is in hs_in */
 	struct loop_hook hook;
 	struct iovec iov[TLS_CONN_IOV];
 };
@@ -93,6 +96,8 @@ struct tls_conn {
  */
 void tls_conn_start(struct tls_conn *c, struct loop *loop, int fd, struct tls_session *session,
                     const struct tls_conn_owner *owner, uint64_t handshake_ms);
+/* Right after the start: what the peer says in the handshake is looked at when the gate lets it. Outlives c. */
+void tls_conn_set_gate(struct tls_conn *c, struct tls_gate *gate);
 void tls_conn_fini(struct tls_conn *c); /* after landed */
 
 /* Octets waiting to leave. */

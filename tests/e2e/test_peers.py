@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """Who may open a tunnel to a pod, what it may ask for; and certificates that renew unnoticed."""
+import contextlib
 import datetime
 import ssl
 import threading
@@ -59,6 +60,7 @@ def chatter(mesh, server):
     made = Chatter(mesh)
     made.serials = wait_until(lambda: len(serials(mesh)) == 2 and serials(mesh), 20,
                               "both pods of node a have certificates")
+    wait_until(lambda: made.rounds > 0 or made.failure, 20, "the connection talks")
     yield made
     made.stop.set()
     made.thread.join(5)
@@ -217,6 +219,27 @@ def test_plaintext_on_the_tunnel_port_is_refused(mesh):
     with mesh.ext.connect(mesh.server.ip4, hbone_peer.HBONE_PORT) as conn:
         conn.sendall(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n" * 20)
         assert talk.ending(conn) in ("fin", "reset")
+
+
+@pytest.mark.asan
+def test_one_address_cannot_take_the_places_of_others_handshakes(mesh, good):
+    """Connections that say nothing, more than one address may have open on both workers together."""
+    count = lambda: mesh.b.ztunnel.metrics().total(FAILURES, reason="TLS_HANDSHAKES")
+    before, silent = count(), []
+    try:
+        for _ in range(300):
+            with contextlib.suppress(ConnectionError):
+                silent.append(mesh.ext.connect(mesh.server.ip4, hbone_peer.HBONE_PORT))
+        wait_until(lambda: count() > before, 20, "some are turned away and counted")
+        assert talk.served(mesh.other, mesh.server.ip4, PORT, timeout=20), "another address"
+    finally:
+        for conn in silent:
+            conn.close()
+
+    def served_again():
+        with hbone_peer.Tunnel(mesh.ext, mesh.server.ip4, good) as tunnel:
+            return tunnel.connect(f"{mesh.server.ip4}:{PORT}")[1] == 200
+    wait_until(served_again, 20, "the address is served once its silent connections are gone")
 
 
 def test_a_peer_that_never_says_hello_is_cut_off(mesh):

@@ -85,6 +85,8 @@ DRIVING_FILES = {
     "common/dns/dns_resolver.c": "the same",
     "common/dns/resolv_watch.h": "reads a file on a timer; its pure half is resolv_conf",
     "common/dns/resolv_watch.c": "the same",
+    "common/tls/tls_gate.h": "counts the turns of a loop",
+    "common/tls/tls_gate.c": "the same",
     "ztunnel/app_identity.c": "hears from the workers by mailbox",
     "ztunnel/local_state.h": "reads the state file again on a timer",
     "ztunnel/local_state.c": "the same",

@@ -17,6 +17,13 @@ static struct inbound_tunnel *of_pod_conn(struct pod_conn *c)
 	return container_of(c, struct inbound_tunnel, conn);
 }
 
+static void give_place(struct inbound_tunnel *t)
+{
+	if (t->place != NULL)
+		handshakes_give(&t->pod->worker->handshakes, t->place);
+	t->place = NULL;
+}
+
 static void on_ready(struct hbone_server *s)
 {
 	struct inbound_tunnel *t = of_server(s);
@@ -24,6 +31,7 @@ static void on_ready(struct hbone_server *s)
 	uint64_t took_ms = loop_now_ms(w->loop) - t->started_ms;
 
 	t->verified = true;
+	give_place(t);
 	metrics_add_for(w->shard, METRIC_TLS_HANDSHAKES, METRIC_LABELS("server"), 1);
 	metrics_observe(w->shard, METRIC_TLS_HANDSHAKE_DURATION, METRIC_LABELS("server"),
 	                took_ms * 1000000);
@@ -74,6 +82,7 @@ static void tunnel_gone(struct inbound_tunnel *t)
 	struct proxy_worker *w = t->pod->worker;
 
 	timer_disarm(&t->look);
+	give_place(t);
 	metrics_gauge_add_for(w->shard, METRIC_TCP_SOCKETS_OPEN, METRIC_LABELS("destination"), -1);
 	pod_proxy_remove(t->pod, &t->conn);
 	loop_retire(w->loop, &t->retired, free_tunnel);
@@ -115,7 +124,8 @@ static void try_start(struct inbound_tunnel *t)
 	struct hbone_server_setup setup = {.owner = &server_owner,
 	                                   .options = &w->options->server_h2,
 	                                   .scratch = &w->scratch,
-	                                   .handshake_ms = w->options->pool.handshake_ms};
+	                                   .handshake_ms = w->options->pool.handshake_ms,
+	                                   .gate = &w->gate};
 	struct tls_session *tls;
 
 	if (config == NULL) {
@@ -167,13 +177,33 @@ void inbound_tunnel_drain(struct pod_conn *c)
 		hbone_server_drain(&t->server);
 }
 
+/* No place among the unfinished handshakes. Counted; the log hears of it in sum, once a second. */
+static void turn_away(struct pod_proxy *pod, int fd)
+{
+	const char *name = err_info(ERR_TLS_HANDSHAKES)->name;
+
+	metrics_add_for(pod->worker->shard, METRIC_TLS_HANDSHAKE_FAILURES,
+	                METRIC_LABELS("server", name), 1);
+	metrics_add_for(pod->worker->shard, METRIC_CONNECTIONS_REFUSED, METRIC_LABELS(name), 1);
+	loop_reset_close(pod->worker->loop, fd);
+}
+
 enum err inbound_tunnel_start(struct pod_proxy *pod, int fd, const struct endpoint *src,
                               const struct endpoint *dst)
 {
-	struct inbound_tunnel *t = calloc(1, sizeof(*t));
+	struct handshake_source *place = handshakes_take(&pod->worker->handshakes, &src->ip);
+	struct inbound_tunnel *t;
 
-	if (t == NULL)
+	if (place == NULL) {
+		turn_away(pod, fd);
+		return ERR_OK;
+	}
+	t = calloc(1, sizeof(*t));
+	if (t == NULL) {
+		handshakes_give(&pod->worker->handshakes, place);
 		return ERR_MEMORY;
+	}
+	t->place = place;
 	t->conn.cut = tunnel_cut;
 	t->conn.revoked = tunnel_revoked;
 	t->pod = pod;

@@ -18,7 +18,8 @@ struct inbound_tunnel {
 	struct endpoint src, dst; /* of the TCP connection */
 	uint64_t started_ms;
 	bool verified;
-	int fd; /* until the server has it */
+	struct handshake_source *place; /* among the unfinished handshakes; NULL once given back */
+	int fd;                         /* until the server has it */
 	uint64_t give_up_ms;
 	struct timer look; /* for a certificate that is not there yet */
 	struct loop_retired retired;

@@ -263,6 +263,12 @@ static void on_tidy(struct timer *t)
 
 	ready_beat(w->options->ready, w->index, clock_mono_ms());
 	iobuf_pool_trim(pool);
+	if (w->handshakes.refused > 0)
+		log_at(LOG_SCOPE_PROXY, LOG_WARN,
+		       "inbound connections turned away: too many unfinished handshakes",
+		       LOG_N("count", w->handshakes.refused),
+		       LOG_N("unfinished", w->handshakes.count));
+	w->handshakes.refused = 0;
 	metrics_set(w->shard, METRIC_IOBUF_BYTES, (int64_t)iobuf_pool_bytes(pool));
 	metrics_set(w->shard, METRIC_IOBUF_BYTES_IN_USE, (int64_t)iobuf_pool_bytes_in_use(pool));
 	timer_arm(w->loop, t, PROXY_TIDY_MS);
@@ -284,6 +290,7 @@ static enum err init_worker(struct worker *thread, void *arg)
 	struct proxy_worker *w = arg;
 
 	w->loop = worker_loop(thread);
+	tls_gate_init(&w->gate, w->loop);
 	metrics_add_for(w->shard, METRIC_WORKERS, METRIC_LABELS(loop_backend(w->loop)), 1);
 	start_resolver(w);
 	timer_init(&w->tidy, on_tidy);
@@ -321,9 +328,11 @@ enum err proxy_worker_start(const struct proxy_options *options, unsigned int in
 	rand_init_system(&w->dice);
 	list_init(&w->pods);
 	live_table_init(&w->live);
+	handshakes_init(&w->handshakes);
 	(void)snprintf(name, sizeof(name), "ztunnel-%u", index % 1000000);
 	e = worker_start(name, &options->loop, init_worker, w, &w->thread);
 	if (e != ERR_OK) {
+		handshakes_fini(&w->handshakes);
 		live_table_fini(&w->live);
 		mesh_unref(w->mesh);
 		free(w);
@@ -341,6 +350,8 @@ void proxy_worker_stop(struct proxy_worker *w)
 	h2_events_fini(&w->inner_scratch);
 	snapshot_unref(w->certs);
 	mesh_unref(w->mesh);
+	tls_gate_fini(&w->gate);
+	handshakes_fini(&w->handshakes);
 	live_table_fini(&w->live);
 	account_cache_fini(&w->account_cache);
 	free(w);

@@ -22,8 +22,10 @@
 #include "common/io/worker.h"
 #include "common/mesh/mesh.h"
 #include "common/telemetry/metrics.h"
+#include "common/tls/tls_gate.h"
 #include "ztunnel/pods/pods_table.h"
 #include "ztunnel/proxy/account_texts.h"
+#include "ztunnel/proxy/handshakes.h"
 #include "ztunnel/proxy/live_table.h"
 #include "ztunnel/steward/steward.h"
 
@@ -85,6 +87,8 @@ struct proxy_worker {
 	struct rand dice;
 	struct list pods; /* struct pod_proxy */
 	struct live_table live;
+	struct tls_gate gate; /* steps of inbound handshakes */
+	struct handshakes handshakes;
 	struct op judging; /* pending while some of them wait to be judged again */
 	struct account_cache account_cache;
 	struct dns_upstream *upstream; /* in the network namespace of the process */

@@ -65,6 +65,7 @@ struct end {
 
 struct fixture {
 	struct loop *loop;
+	struct tls_gate gate; /* of the server's handshakes */
 	struct end client, server;
 	int fd[2];
 };
@@ -175,6 +176,8 @@ static void start(struct fixture *f, struct end *e, struct tls_config *cfg, enum
 		expect = (struct tls_expect){.identities = expected, .identity_count = 1};
 	tls_conn_start(&e->c, f->loop, f->fd[role], tls_session_new(cfg, role, &expect), &owner,
 	               HANDSHAKE_MS);
+	if (role == TLS_SERVER)
+		tls_conn_set_gate(&e->c, &f->gate);
 }
 
 static void fixture_init(struct fixture *f, const struct sim_options *opt)
@@ -182,6 +185,7 @@ static void fixture_init(struct fixture *f, const struct sim_options *opt)
 	memset(f, 0, sizeof(*f));
 	fail_at = 0;
 	f->loop = sim_new(opt);
+	tls_gate_init(&f->gate, f->loop);
 	sim_pair(f->loop, f->fd);
 }
 
@@ -219,6 +223,7 @@ static void fixture_fini(struct fixture *f)
 	assert_int_equal(sim_open_sockets(f->loop), 0);
 	assert_int_equal(loop_pending(f->loop), 0);
 	assert_int_equal(iobuf_pool_bytes_in_use(loop_iobufs(f->loop)), 0);
+	tls_gate_fini(&f->gate);
 	loop_free(f->loop);
 }
 
@@ -399,6 +404,45 @@ static void a_close_without_close_notify_is_a_truncation_and_a_reset_a_reset(voi
 			            f.server.cause == ERR_RESET);
 		}
 		until_landed(&f, &f.client);
+		fixture_fini(&f);
+	}
+}
+
+static void on_nothing(struct tls_gate_entry *e)
+{
+	(void)e;
+}
+
+/* The gate is crowded: the hello waits for its turn, or for the end of the connection. */
+static void a_handshake_waits_at_a_crowded_gate_and_can_end_there(void **state)
+{
+	static struct tls_gate_entry crowd[20 * TLS_GATE_STEPS];
+
+	(void)state;
+	for (unsigned int cut = 0; cut < 60; cut++) {
+		struct fixture f;
+
+		fixture_init(&f, &(struct sim_options){.seed = cut + 1});
+		for (unsigned int i = 0; i < ARRAY_LEN(crowd); i++) {
+			tls_gate_entry_init(&crowd[i], on_nothing);
+			(void)tls_gate_pass(&f.gate, &crowd[i]);
+		}
+		fixture_start(&f);
+		for (unsigned int i = 0; i < cut; i++)
+			(void)sim_turn(f.loop);
+		if (cut < 10) { /* 20 turns of others come first */
+			assert_int_equal(f.server.established, 0);
+			tls_conn_abort(&f.server.c, ERR_CANCELLED);
+			until_landed(&f, &f.server);
+			until_landed(&f, &f.client);
+		} else {
+			until_established(&f);
+			tls_conn_close(&f.client.c);
+			until_landed(&f, &f.server);
+			until_landed(&f, &f.client);
+		}
+		while (sim_turn(f.loop))
+			;
 		fixture_fini(&f);
 	}
 }
@@ -670,6 +714,7 @@ int main(void)
 		cmocka_unit_test(a_client_that_sends_already_hears_why_it_was_refused),
 		cmocka_unit_test(a_forged_record_ends_the_connection_and_the_peer_hears_of_it),
 		cmocka_unit_test(a_close_without_close_notify_is_a_truncation_and_a_reset_a_reset),
+		cmocka_unit_test(a_handshake_waits_at_a_crowded_gate_and_can_end_there),
 		cmocka_unit_test(a_silent_peer_meets_the_handshake_deadline),
 		cmocka_unit_test(a_close_that_a_peer_does_not_read_ends_at_its_deadline),
 		cmocka_unit_test(a_full_queue_asks_for_more_once_it_is_low),

@@ -356,6 +356,8 @@ static void start_node(unsigned int i)
 	rand_init(&w->dice, plab.opt.sim.seed + i);
 	list_init(&w->pods);
 	live_table_init(&w->live);
+	tls_gate_init(&w->gate, plab.loop);
+	handshakes_init(&w->handshakes);
 	for (unsigned int k = 0; k < LISTENER_KINDS; k++) {
 		struct endpoint at = address((uint8_t)(i + 1), ports[k]);
 
@@ -416,7 +418,9 @@ static void stop_node(struct plab_node *n)
 	h2_events_fini(&w->scratch);
 	snapshot_unref(w->certs);
 	mesh_unref(w->mesh);
-	live_table_fini(&w->live); /* checks that it is empty */
+	live_table_fini(&w->live); /* checks that it is empty, as the next two do */
+	tls_gate_fini(&w->gate);
+	handshakes_fini(&w->handshakes);
 	account_cache_fini(&w->account_cache);
 	assert_true(pod_is_idle(n->pod));
 	pod_unref(n->pod);
