@@ -435,6 +435,10 @@ static enum err start_all(struct app *app, const char **ret_what, char why[STEWA
 		e = start_workers(app);
 	}
 	if (e == ERR_OK) {
+		*ret_what = "own pod";
+		e = app_self_start(app, why);
+	}
+	if (e == ERR_OK) {
 		*ret_what = "pods";
 		e = start_pods(app);
 	}
@@ -481,6 +485,8 @@ static void free_parts(struct app *app)
 		proxy_worker_stop(app->workers[i]);
 	if (app->pods != NULL)
 		pods_static_free(app->pods);
+	if (app->self != NULL)
+		pod_unref(app->self);
 	if (app->steward != NULL) {
 		steward_stop(app->steward);
 		turn_until(app, steward_done);

@@ -61,6 +61,7 @@ struct app {
 	struct proxy_options proxy;
 	struct proxy_worker *workers[WORKERS_MAX];
 	unsigned int worker_count;
+	struct pod *self; /* ztunnel's own pod; NULL: it is none */
 	struct pods_static *pods;
 	struct admin *admin;
 	struct metrics_serving metrics_serving;
@@ -83,6 +84,9 @@ void app_drain(void *arg);
  */
 MUST_CHECK enum err app_pages_start(struct app *app);
 void app_pages_late(struct app *app);
+
+/* app_self.c: nothing, unless the environment tells who we are. Errs: ERR_SYSTEM, ERR_LIMIT */
+MUST_CHECK enum err app_self_start(struct app *app, char why[STEWARD_WHY_MAX]);
 
 /* app_watch.c: what a tick looks at. */
 void watch_certificates(struct app *app);

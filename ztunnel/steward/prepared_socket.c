@@ -279,10 +279,16 @@ static int open_spoofed(const struct steward *s, struct steward_socket_req *req,
 static int open_kind(const struct steward *s, struct steward_socket_req *req)
 {
 	int family = req->dst.ip.family == IP_V6 ? AF_INET6 : AF_INET;
-	bool spoofed = req->kind == SOCKET_APP && req->client.family == req->dst.ip.family &&
+	bool own = (req->pod->flags & STEWARD_POD_OWN) != 0;
+	bool spoofed = !own && req->kind == SOCKET_APP &&
+	               req->client.family == req->dst.ip.family &&
 	               !ip_eq(&req->client, &req->dst.ip);
 
-	return spoofed ? open_spoofed(s, req, family) : upstream_open(s, family);
+	int fd = spoofed ? open_spoofed(s, req, family) : upstream_open(s, family);
+
+	if (own && fd >= 0)
+		(void)set_int(fd, SOL_SOCKET, SO_MARK, 0);
+	return fd;
 }
 
 static enum err err_of_errno(int errnum)

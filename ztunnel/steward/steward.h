@@ -65,6 +65,7 @@ enum {
 	STEWARD_POD_NO_INBOUND = 1u << 0, /* ingress mode: what arrives is not captured */
 	STEWARD_POD_NO_GUARD = 1u << 1,   /* no leak guard on this pod's uplink */
 	STEWARD_POD_NO_DNS = 1u << 2,     /* questions to resolvers are not captured */
+	STEWARD_POD_OWN = 1u << 3,        /* the proxy's own namespace, of steward_own_pod() */
 };
 
 /* The leak guard: a second line that sees SYNs leaving a pod which are not the proxy's. */
@@ -164,6 +165,15 @@ int steward_pod_take_dns(struct steward_pod *pod, enum steward_dns which);
 bool steward_pod_has_dns(const struct steward_pod *pod);
 /* Close what was not taken, and the namespace. Any thread. */
 void steward_pod_fini(struct steward_pod *pod);
+
+/*
+ * The namespace of this process as a pod that is not captured: a listener for tunnels for each worker, no mark on its
+ * sockets, and nobody is shown another's address. *ret_pod is the caller's.
+ *
+ * Errs: ERR_SYSTEM
+ */
+MUST_CHECK enum err steward_own_pod(const struct steward *s, struct steward_pod *ret_pod,
+                                    char why[STEWARD_WHY_MAX]);
 
 struct steward_enroll_req {
 	struct op op;

@@ -194,12 +194,12 @@ static void what_would_weaken_security_is_refused_unless_it_changes_nothing(void
 static void what_is_not_honoured_yet_is_said(void **state)
 {
 	(void)state;
-	assert_int_equal(READ(MINIMUM, "POD_NAME=ztunnel-x", "XDS_HEADER_X-Y=z", "TRUST_DOMAIN=td",
+	assert_int_equal(READ(MINIMUM, "INSTANCE_IP=1.2.3.4", "XDS_HEADER_X-Y=z", "XDS_ROOT_CA=ca",
 	                      "CULVERT_RUN_DIR=/run/x", "CULVERT_TYPO=1"),
 	                 ERR_OK);
-	assert_true(told(&report.warnings, "POD_NAME is set but not yet honoured"));
+	assert_true(told(&report.warnings, "INSTANCE_IP is set but not yet honoured"));
 	assert_true(told(&report.warnings, "XDS_HEADER_X-Y is set but not yet honoured"));
-	assert_true(told(&report.warnings, "TRUST_DOMAIN is set but not yet honoured"));
+	assert_true(told(&report.warnings, "XDS_ROOT_CA is set but not yet honoured"));
 	assert_true(told(&report.warnings, "CULVERT_RUN_DIR is set but not yet honoured"));
 	assert_true(told(&report.warnings, "CULVERT_TYPO"));
 }
