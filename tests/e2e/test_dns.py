@@ -7,6 +7,7 @@ on the host ext, from inside the pod. Node b has DNS capture switched off.
 import contextlib
 import ipaddress
 import os
+import re
 import shutil
 import signal
 import socket
@@ -29,7 +30,8 @@ from ztunnel import wait_until
 PORT = 8080
 RESOLVER, RESOLVER6 = "10.96.0.10", "fd00:96::a"
 MANY = 256
-ZTUNNEL_ENV = {"RUST_LOG": "info,dns=debug", "TERMINATION_GRACE_PERIOD_SECONDS": "11"}
+ZTUNNEL_ENV = {"RUST_LOG": "info,dns=debug", "TERMINATION_GRACE_PERIOD_SECONDS": "11",
+               "PREFERED_SERVICE_NAMESPACE": "favourite"}
 
 
 def entry(name, hostname, vips, namespace="default", **more):
@@ -54,7 +56,20 @@ def prepare(mesh):
     lab.service("many", [f"10.97.{i // 128}.{i % 128}" for i in range(MANY)], {80: PORT},
                 [mesh.server])
     lab.services += [entry("api", "api.example.com", ["10.98.0.1"]),
-                     entry("wild", "*.wild.example.com", ["10.98.0.2"])]
+                     entry("wild", "*.wild.example.com", ["10.98.0.2"]),
+                     entry("mine", "shared.example.com", ["10.98.1.1"]),
+                     entry("theirs", "shared.example.com", ["10.98.1.2"], "elsewhere"),
+                     entry("third", "shared.example.com", ["10.98.1.3"], "third"),
+                     entry("first", "one-of.example.com", ["10.98.2.1"], "third"),
+                     entry("second", "one-of.example.com", ["10.98.2.2"], "favourite"),
+                     entry("first", "canonical.example.com", ["10.98.3.1"], "third"),
+                     entry("second", "canonical.example.com", ["10.98.3.2"], "fourth",
+                           canonical=True),
+                     entry("hidden", "hidden.example.com", ["10.98.4.1"], "elsewhere",
+                           visibility="Namespace"),
+                     {**entry("far", "far.example.com", []), "vips": ["other-network/10.98.5.1"]},
+                     {**entry("both", "both.example.com", []),
+                      "vips": ["other-network/10.98.5.2", "/10.98.5.3"]}]
     say = mesh.upstream.answers
     say("plain.test", "A", "192.0.2.1")
     say("plain.test", "AAAA", "2001:db8::1")
@@ -156,6 +171,26 @@ def test_the_namespace_of_who_asks_decides(mesh):
     assert addresses(ask(mesh.other, "web")) == ["10.96.0.81"]  # in namespace elsewhere
 
 
+def test_of_services_with_one_name_the_clients_the_canonical_the_prefered_answers(mesh):
+    for pod, name, want in ((mesh.client, "shared", "10.98.1.1"), (mesh.other, "shared", "10.98.1.2"),
+                            (mesh.client, "one-of", "10.98.2.2"),
+                            (mesh.client, "canonical", "10.98.3.2")):
+        assert addresses(ask(pod, f"{name}.example.com")) == [want]
+
+
+def test_a_service_is_answered_only_where_it_is_visible(mesh):
+    assert addresses(ask(mesh.other, "hidden.example.com")) == ["10.98.4.1"]
+    assert ask(mesh.client, "hidden.example.com").rcode() == dns.rcode.NXDOMAIN
+    assert len(mesh.upstream.asked("hidden.example.com")) == 1  # to the client it is a name as any other
+
+
+def test_addresses_of_other_networks_are_not_answered(mesh):
+    assert addresses(ask(mesh.client, "both.example.com")) == ["10.98.5.3"]
+    reply = ask(mesh.client, "far.example.com")
+    assert (reply.rcode(), reply.answer) == (dns.rcode.NOERROR, [])
+    assert mesh.upstream.seen == []
+
+
 def test_a_family_a_service_has_not_is_empty_and_asked_of_nobody(mesh):
     reply = ask(mesh.client, "four.default.svc.cluster.local", "AAAA")
     assert (reply.rcode(), reply.answer) == (dns.rcode.NOERROR, [])
@@ -223,6 +258,22 @@ def test_what_the_mesh_does_not_know_is_asked_from_inside_the_pod(mesh):
             assert not is_authoritative(reply)
     assert {client for client, _, _ in mesh.upstream.seen} == {mesh.client.ip4}
     assert {q.question[0].name.to_text() for q in mesh.upstream.asked()} == {"fresh.test."}
+
+
+def test_forwarded_questions_carry_the_proxys_mark(mesh):
+    mesh.client.run(["nft", "-f", "-"], input=(
+        "table inet marks {\n chain out { type filter hook output priority 0;\n"
+        "  oifname eth0 udp dport 53 meta mark & 0xfff == 0x539 counter name ours\n"
+        "  oifname eth0 udp dport 53 meta mark & 0xfff != 0x539 counter name others\n }\n"
+        " counter ours {}\n counter others {}\n}\n"))
+    try:
+        ask(mesh.client, "marked.test")
+        text = mesh.client.run(["nft", "list", "counters", "table", "inet", "marks"]).stdout
+    finally:
+        mesh.client.run(["nft", "delete", "table", "inet", "marks"])
+    packets = dict(re.findall(r"counter (\w+) \{\s+packets (\d+)", text))
+    assert packets["ours"] == "1"
+    assert packets["others"] == "1"  # the pod's own question, on its way to be turned round
 
 
 def test_an_alias_is_passed_on_with_its_chain(mesh):
@@ -452,10 +503,14 @@ def test_questions_are_counted(mesh):
 
 def test_a_question_is_logged_at_debug(mesh):
     mark = mesh.a.ztunnel.log_size()
-    ask(mesh.client, "web")
-    wait_until(lambda: any("web" in line and "client" in line and "\tdns\t" in line
-                           for line in mesh.a.ztunnel.log_text(mark).splitlines()), 20,
-               "the question is logged")
+    ask(mesh.client, "headless", "AAAA")
+
+    def logged():
+        return [line for line in mesh.a.ztunnel.log_text(mark).splitlines() if "\tdns\t" in line]
+    wait_until(logged, 20, "the question is logged")
+    for field in ('src.workload="client"', 'src.namespace="default"', 'query="AAAA"',
+                  'domain="headless"', "endpoints=2", "debug"):
+        assert field in logged()[0]
 
 
 # -- beginnings and ends -----------------------------------------------------------------------------
