@@ -223,6 +223,32 @@ static void only_openings_and_hidden_flags_are_suspicious(void **state)
 	assert_int_equal(capture_decide_leaving(1480, 0, 0), CAPTURE_LEAVING_FINE);
 }
 
+static void only_a_question_to_port_53_is_turned_round(void **state)
+{
+	(void)state;
+	assert_int_equal(capture_decide_datagram(0, 1, 53), CAPTURE_LEAVING_ASKS);
+	assert_int_equal(capture_decide_datagram(0, 1, 52), CAPTURE_LEAVING_FINE);
+	assert_int_equal(capture_decide_datagram(0, 1, 54), CAPTURE_LEAVING_FINE);
+	assert_int_equal(capture_decide_datagram(0, 0, 53), CAPTURE_LEAVING_FINE); /* no ports */
+	assert_int_equal(capture_decide_datagram(8, 1, 53), CAPTURE_LEAVING_FINE); /* no head */
+}
+
+static void each_way_of_asking_has_a_slot_of_its_own(void **state)
+{
+	enum capture_kind kinds[] = {capture_dns_kind(0, 0), capture_dns_kind(0, 1),
+	                             capture_dns_kind(1, 0), capture_dns_kind(1, 1)};
+
+	(void)state;
+	for (size_t i = 0; i < 4; i++) {
+		assert_in_range(kinds[i], CAPTURE_DNS_TCP, CAPTURE_KINDS - 1);
+		for (size_t j = 0; j < i; j++)
+			assert_int_not_equal(kinds[i], kinds[j]);
+		/* of one worker, whoever asks */
+		assert_int_equal(capture_slot(kinds[i], 40000, 1),
+		                 capture_slot(kinds[i], 40003, 1));
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -239,6 +265,8 @@ int main(void)
 		cmocka_unit_test(dns_is_taken_only_when_asked_for),
 		cmocka_unit_test(the_slot_follows_the_clients_port),
 		cmocka_unit_test(only_openings_and_hidden_flags_are_suspicious),
+		cmocka_unit_test(only_a_question_to_port_53_is_turned_round),
+		cmocka_unit_test(each_way_of_asking_has_a_slot_of_its_own),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

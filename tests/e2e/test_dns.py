@@ -25,6 +25,7 @@ import dns_peer
 import talk
 import world
 from dns_peer import addresses, ask, is_authoritative, is_truncated, run_with
+from test_upgrade import Successor
 from ztunnel import wait_until
 
 PORT = 8080
@@ -543,6 +544,75 @@ def test_a_question_on_its_way_when_the_proxy_is_told_to_stop_is_answered(calm):
     zt.start()
     calm.lab.apply()
     assert addresses(ask(calm.client, "web")) == ["10.96.0.80"]
+
+
+class Askers:
+    """Threads that ask without a pause, each question once; failures: what was not answered right."""
+
+    def __init__(self, pod):
+        self.pod, self.rounds, self.failures = pod, [0, 0, 0, 0], []
+        self.over = threading.Event()
+        self.threads = [threading.Thread(target=self._run, args=(n,), daemon=True)
+                        for n in range(len(self.rounds))]
+        for thread in self.threads:
+            thread.start()
+
+    def _run(self, number):
+        name, want = (("web", "10.96.0.80"), ("plain.test", "192.0.2.1"))[number % 2]
+        while not self.over.is_set():
+            try:
+                assert addresses(ask(self.pod, name, tcp=number >= 2)) == [want]
+                self.rounds[number] += 1
+            except Exception as error:  # noqa: BLE001 any failure counts
+                self.failures.append((name, repr(error)))
+
+    def more(self):
+        before = list(self.rounds)
+        wait_until(lambda: all(now > was + 10 for now, was in zip(self.rounds, before)), 30,
+                   "every asker goes on asking")
+
+    def end(self):
+        self.over.set()
+        for thread in self.threads:
+            thread.join(30)
+
+
+@pytest.mark.asan
+@pytest.mark.limit(120)
+def test_an_upgrade_leaves_no_question_unanswered(calm):
+    old, new = calm.a.ztunnel, Successor(calm.a, moved=100)
+    askers = Askers(calm.client)
+    try:
+        askers.more()
+        new.start()
+        wait_until(lambda: new.metrics().total("istio_dns_requests_total") > 0, 30,
+                   "the new instance is asked")
+        askers.more()
+        assert old.terminate() == 0
+        askers.more()
+    finally:
+        askers.end()
+        new.end()
+    assert askers.failures == []
+    assert not new.sanitizer_reports()
+    old.start()
+    calm.lab.apply()
+
+
+def test_when_the_new_instance_dies_the_old_one_answers_again(calm):
+    old, new = calm.a.ztunnel, Successor(calm.a, moved=100)
+    new.start()
+    assert addresses(ask(calm.client, "web")) == ["10.96.0.80"]
+    new.kill()
+
+    def answered():
+        with contextlib.suppress(Exception):
+            return addresses(ask(calm.client, "web", timeout=1)) == ["10.96.0.80"]
+        return False
+    wait_until(answered, 20, "the old instance has its pods back")
+    assert addresses(ask(calm.client, "web", server=RESOLVER6)) == ["10.96.0.80"]
+    assert addresses(ask(calm.client, "web", tcp=True)) == ["10.96.0.80"]
+    assert old.running()
 
 
 def test_after_a_crash_the_next_one_answers(calm):

@@ -6,6 +6,8 @@ import threading
 import pytest
 
 import capture
+import lab as lab_room
+import netns
 import talk
 from ztunnel import wait_until
 
@@ -128,3 +130,22 @@ def test_a_pod_whose_namespace_is_missing_does_not_disturb_the_others(calm):
     assert talk.served(calm.client, calm.server.ip4, PORT)
     ghost.netns = ghost.netns.removesuffix("-not-there")
     ghost.enrolled = False
+
+
+@pytest.mark.asan
+def test_a_machine_inside_a_pod_speaks_through_the_pods_tunnels_when_its_device_is_named(calm):
+    """A bridge of nested machines, as virtual machines have it."""
+    pod, inner = calm.a.pod("host-of-one"), lab_room.Place(calm.lab, "inner")
+    pod.more["virtualInterfaces"] = "other0, inner0"
+    netns.sysctl(pod.netns, lab_room.FORWARDING)
+    netns.ip(f"link add inner0 type veth peer name eth0 netns {inner.netns}\n"
+             "link set inner0 up\naddr add 192.168.77.1/24 dev inner0\n", pod.netns)
+    netns.ip("link set eth0 up\naddr add 192.168.77.2/24 dev eth0\n"
+             "route add default via 192.168.77.1\n", inner.netns)
+    calm.lab.apply()
+    mark = calm.b.ztunnel.log_size()
+    talk.ask(inner, calm.server.ip4, PORT)
+    line = calm.b.ztunnel.wait_access(mark, direction="inbound")
+    assert line["src.identity"] == pod.identity
+    pod.enrolled = False
+    calm.lab.apply()
