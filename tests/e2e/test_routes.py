@@ -1,11 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Where a connection goes: pods, services, strangers, and in from outside."""
 import collections
-import time
 
 import pytest
 
-import hbone_peer
 import talk
 from ztunnel import wait_until
 
@@ -104,43 +102,6 @@ def test_a_client_off_the_mesh_reaches_an_enrolled_server_and_its_address_is_see
     name = "istio_tcp_connections_opened_total"
     assert mesh.b.ztunnel.metrics().total(name, reporter="destination",
                                           connection_security_policy="unknown") >= 1
-
-
-# -- a pod the mesh does not know yet ----------------------------------------------------------
-
-@pytest.fixture
-def unknown(calm):
-    """The client is captured, but no workload of this node is it."""
-    calm.client.more = {"node": ""}
-    calm.lab.apply()
-    return calm
-
-
-@pytest.mark.asan
-def test_a_call_waits_for_its_own_workload_and_is_then_made(unknown):
-    with talk.Server(unknown.server, PORT, talk.echo):
-        with unknown.client.connect(unknown.server.ip4, PORT) as conn:
-            conn.settimeout(20)
-            conn.sendall(b"early words")
-            assert talk.stays_silent(conn, 0.3)
-            unknown.client.more = {}
-            unknown.lab.apply()
-            assert talk.read_exactly(conn, 11) == b"early words"
-
-
-def test_a_call_no_workload_comes_for_is_refused_after_five_seconds(unknown):
-    mark = unknown.a.ztunnel.log_size()
-    name = "istio_tcp_connections_opened_total"
-    opened = unknown.a.ztunnel.metrics().total(name)
-    with unknown.client.connect(unknown.server.ip4, PORT) as conn:
-        begun = time.monotonic()
-        assert talk.ending(conn, 30) == "reset"
-        assert time.monotonic() - begun >= 4.5
-    words = hbone_peer.error_words()["NO_WORKLOAD"]
-    wait_until(lambda: unknown.a.ztunnel.access_log(mark, message="connection failed",
-                                                    direction="outbound", error=words), 10,
-               "it is logged as refused early")
-    assert unknown.a.ztunnel.metrics().total(name) == opened
 
 
 def test_many_clients_off_the_mesh_at_once_all_get_their_answers(mesh):

@@ -25,20 +25,26 @@ enum outbound_state {
 
 struct outbound;
 
+/* What only a name to resolve, or a second tunnel within the first, needs. */
+struct outbound_detour {
+	struct outbound *owner;
+	struct dns_lookup lookup; /* of the next hop's host name */
+	struct hbone_fields head; /* of the inner CONNECT */
+	struct inner_call call;
+	const char *identities[HBONE_KEY_IDENTITIES_MAX]; /* who may answer that */
+};
+
 /* What only the way to the relay needs; gone once that runs. */
 struct outbound_setup {
 	struct outbound *owner;
 	struct timer look; /* for a workload or certificate that is not there yet */
 	uint64_t give_up_ms, routed_ms;
 	struct route route;
-	struct dns_lookup lookup; /* of the next hop's host name */
 	struct pod_dial dial;     /* of a plain connection */
 	struct hbone_fields head; /* of a CONNECT */
 	struct hbone_call call;
-	struct hbone_fields inner_head; /* of a second one, within */
-	struct inner_call inner;
-	const char *identities[HBONE_KEY_IDENTITIES_MAX]; /* who may answer that */
-	bool resolving, dialing, calling, nesting;        /* in flight */
+	struct outbound_detour *detour;            /* NULL: none is needed */
+	bool resolving, dialing, calling, nesting; /* in flight */
 	struct loop_retired retired;
 };
 
@@ -205,6 +211,18 @@ static enum outbound_state set_out(struct outbound *o, enum err cause)
 	return o->cause == ERR_OK ? OUTBOUND_REACH : OUTBOUND_DRAIN;
 }
 
+static enum err add_detour(struct outbound *o)
+{
+	struct outbound_detour *d = calloc(1, sizeof(*d));
+
+	if (d == NULL)
+		return ERR_MEMORY;
+	d->owner = o;
+	hbone_fields_init(&d->head);
+	o->setup->detour = d;
+	return ERR_OK;
+}
+
 static enum outbound_state outbound_route(struct outbound *o)
 {
 	struct route *r = &o->setup->route;
@@ -216,6 +234,8 @@ static enum outbound_state outbound_route(struct outbound *o)
 		timer_arm(worker_of(o)->loop, &o->setup->look, PROXY_LOCAL_LOOK_MS);
 		return OUTBOUND_ROUTE;
 	}
+	if (e == ERR_OK && (r->hop.hostname != NULL || route_nests(r)))
+		e = add_detour(o);
 	if (e == ERR_OK)
 		return OUTBOUND_RESOLVE;
 	if (e == ERR_IDENTITY)
@@ -238,7 +258,7 @@ static void count_lookup(struct outbound *o, const struct workload *self, const 
 
 static void on_looked_up(struct dns_lookup *l)
 {
-	struct outbound *o = container_of(l, struct outbound_setup, lookup)->owner;
+	struct outbound *o = container_of(l, struct outbound_detour, lookup)->owner;
 	enum err e = l->ret_err;
 
 	o->setup->resolving = false;
@@ -264,7 +284,7 @@ static enum outbound_state outbound_resolve(struct outbound *o)
 	}
 	count_lookup(o, s->route.self, hostname);
 	s->resolving = true;
-	dns_lookup_start(&s->lookup, worker_of(o)->resolver, hostname, on_looked_up);
+	dns_lookup_start(&s->detour->lookup, worker_of(o)->resolver, hostname, on_looked_up);
 	return OUTBOUND_RESOLVE;
 }
 
@@ -293,7 +313,7 @@ static void take_stream(struct outbound *o, struct hbone_stream *s)
 
 static void on_inner_answered(struct inner_call *a, enum err cause)
 {
-	struct outbound *o = container_of(a, struct outbound_setup, inner)->owner;
+	struct outbound *o = container_of(a, struct outbound_detour, call)->owner;
 
 	o->setup->nesting = false;
 	o->status = a->status;
@@ -320,24 +340,26 @@ static enum err call_inner(struct outbound *o)
 	struct outbound_setup *s = o->setup;
 	struct inner_setup setup = {
 		.config = s->route.config,
-		.identities = s->identities,
+		.identities = s->detour->identities,
 		.options = &w->options->pool.h2,
 		.scratch = &w->inner_scratch,
 		.handshake_ms = w->options->pool.handshake_ms,
 		.answer_ms = w->options->pool.answer_ms,
 		.siblings = &o->pod->inner_conns,
 	};
-	enum err e = route_identities(&s->route, true, s->identities, &setup.identity_count);
+	enum err e =
+		route_identities(&s->route, true, s->detour->identities, &setup.identity_count);
 
 	if (e == ERR_OK)
-		e = route_head(&s->route, &o->live.src, true, w->options->network, &s->inner_head);
+		e = route_head(&s->route, &o->live.src, true, w->options->network,
+		               &s->detour->head);
 	if (e != ERR_OK) {
 		hbone_stream_reset(&s->call.stream, err_info(e)->h2_code);
 		return e;
 	}
-	setup.fields = s->inner_head.field;
-	setup.field_count = s->inner_head.count;
-	e = inner_call_start(&s->inner, w->loop, &s->call.stream, &setup, &inner_owner);
+	setup.fields = s->detour->head.field;
+	setup.field_count = s->detour->head.count;
+	e = inner_call_start(&s->detour->call, w->loop, &s->call.stream, &setup, &inner_owner);
 	s->nesting = e == ERR_OK;
 	return e;
 }
@@ -362,7 +384,9 @@ static void free_setup(struct loop_retired *r)
 
 	timer_disarm(&s->look);
 	hbone_fields_fini(&s->head);
-	hbone_fields_fini(&s->inner_head);
+	if (s->detour != NULL)
+		hbone_fields_fini(&s->detour->head);
+	free(s->detour);
 	route_fini(&s->route);
 	free(s);
 }
@@ -399,7 +423,7 @@ static enum outbound_state outbound_drain(struct outbound *o)
 		if (!o->relay_done)
 			return OUTBOUND_DRAIN;
 	} else if (o->setup != NULL && o->setup->resolving) {
-		dns_lookup_cancel(&o->setup->lookup);
+		dns_lookup_cancel(&o->setup->detour->lookup);
 		return OUTBOUND_DRAIN;
 	} else if (o->setup != NULL && o->setup->dialing) {
 		pod_dial_cancel(&o->setup->dial);
@@ -408,7 +432,7 @@ static enum outbound_state outbound_drain(struct outbound *o)
 		hbone_call_cancel(&o->setup->call);
 		o->setup->calling = false;
 	} else if (o->setup != NULL && o->setup->nesting) {
-		inner_call_cancel(&o->setup->inner);
+		inner_call_cancel(&o->setup->detour->call);
 		o->setup->nesting = false;
 	}
 	if (o->fd >= 0) {
@@ -521,7 +545,6 @@ enum err outbound_start(struct pod_proxy *pod, int fd, const struct endpoint *sr
 	list_init(&o->live.link);
 	timer_init(&o->setup->look, on_look);
 	hbone_fields_init(&o->setup->head);
-	hbone_fields_init(&o->setup->inner_head);
 	o->setup->give_up_ms = loop_now_ms(pod->worker->loop) + PROXY_LOCAL_WAIT_MS;
 	metrics_gauge_add_for(pod->worker->shard, METRIC_TCP_SOCKETS_OPEN, METRIC_LABELS("source"),
 	                      1);
