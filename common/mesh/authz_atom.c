@@ -96,11 +96,6 @@ const struct string_match *atom_text(const struct atom *a)
 	return kind_of(a->field) == KIND_TEXT ? text_at(a) : NULL;
 }
 
-uint64_t atom_key_plaintext(void)
-{
-	return salted(ATOM_NOT_PRINCIPALS, MATCH_PRESENCE, 0);
-}
-
 uint64_t atom_key_port(uint16_t port)
 {
 	return salted(ATOM_PORTS, 0, port);

@@ -57,7 +57,6 @@ uint32_t atom_breadth(const struct atom *a);
 
 /* ---- the keys of what is true of a peer ---- */
 
-uint64_t atom_key_plaintext(void); /* "nobody proved who they are" */
 uint64_t atom_key_port(uint16_t port);
 uint64_t atom_key_account(struct span namespace, struct span service_account);
 /* field: ATOM_SOURCES or ATOM_DESTINATIONS; bits of ip beyond len do not count */

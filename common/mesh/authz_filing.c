@@ -14,7 +14,7 @@ struct entry {
 
 /* A rule without a key to be filed under. */
 struct loose {
-	bool needs_identity;
+	enum rule_audience audience;
 	struct atom veto;
 	uint64_t veto_key;
 	uint32_t place;
@@ -182,11 +182,6 @@ static void file_clause(struct filing *f, const struct clause *c, uint32_t place
 
 		if (match_is_dead(&c->matches[i], f->x->action))
 			continue;
-		if (need.plaintext) {
-			f->x->plaintext = true;
-			file_under(f, atom_key_plaintext(), place);
-			continue;
-		}
 		for (uint32_t k = 0; k < atom_count(&c->matches[i], need.field); k++) {
 			struct atom a = {&c->matches[i], need.field, k};
 
@@ -300,8 +295,8 @@ static int loose_cmp(const void *a, const void *b)
 {
 	const struct loose *x = a, *y = b;
 
-	if (x->needs_identity != y->needs_identity)
-		return x->needs_identity - y->needs_identity;
+	if (x->audience != y->audience)
+		return x->audience < y->audience ? -1 : 1;
 	if (x->veto_key != y->veto_key)
 		return x->veto_key < y->veto_key ? -1 : 1;
 	return (x->place > y->place) - (x->place < y->place);
@@ -309,7 +304,7 @@ static int loose_cmp(const void *a, const void *b)
 
 static bool same_group(const struct loose *a, const struct loose *b)
 {
-	if (a->needs_identity != b->needs_identity || !a->veto.match != !b->veto.match)
+	if (a->audience != b->audience || !a->veto.match != !b->veto.match)
 		return false;
 	return !a->veto.match || atom_same(&a->veto, &b->veto);
 }
@@ -330,7 +325,7 @@ static void find_vetoes(struct filing *f)
 		struct loose *l = &f->loose[i];
 		const struct rule *r = rule_at(f, l->place);
 
-		l->needs_identity = rule_needs_identity(r, f->x->action);
+		l->audience = rule_audience(r, f->x->action);
 		if (rule_veto(r, f->x->action, &f->vetoing, &l->veto))
 			l->veto_key = atom_key(&l->veto);
 	}
@@ -340,22 +335,26 @@ static void make_groups(struct filing *f)
 {
 	struct authz_group *groups = mesh_alloc(f->m, f->loose_count * sizeof(*groups));
 	uint32_t *places = mesh_alloc(f->m, f->loose_count * sizeof(*places));
-	size_t n = 0;
+	struct authz_group *g = groups;
 
 	find_vetoes(f);
 	qsort(f->loose, f->loose_count, sizeof(*f->loose), loose_cmp);
 	for (size_t i = 0; i < f->loose_count; i++) {
 		const struct loose *l = &f->loose[i];
+		struct authz_groups *of = &f->x->groups[l->audience];
 
 		places[i] = l->place;
-		if (i == 0 || !same_group(l - 1, l))
-			groups[n++] =
-				(struct authz_group){l->needs_identity, l->veto, {places + i, 0}};
-		groups[n - 1].rules.n++;
+		if (i == 0 || !same_group(l - 1, l)) {
+			*g = (struct authz_group){l->veto, {places + i, 0}};
+			if (!of->v)
+				of->v = g;
+			of->n++;
+			g++;
+		}
+		g[-1].rules.n++;
 	}
-	qsort(groups, n, sizeof(*groups), group_cmp);
-	f->x->groups = groups;
-	f->x->group_count = n;
+	for (size_t start = 0, a = 0; a < RULE_AUDIENCES; start += f->x->groups[a].n, a++)
+		qsort(groups + start, f->x->groups[a].n, sizeof(*groups), group_cmp);
 }
 
 /* ---- the whole ---- */

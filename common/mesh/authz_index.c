@@ -124,8 +124,6 @@ static void ask_all_filed(struct search *s)
 
 	if (x->ports)
 		ask_filed(s, atom_key_port(peer->destination.port));
-	if (x->plaintext && !peer->identified)
-		ask_filed(s, atom_key_plaintext());
 	if (x->accounts && peer->identified)
 		ask_filed(s, atom_key_account(peer->id.namespace, peer->id.service_account));
 	if (peer->identified)
@@ -135,15 +133,15 @@ static void ask_all_filed(struct search *s)
 	ask_address(s, ATOM_DESTINATIONS, x->destination_lens, &peer->destination.ip);
 }
 
-static void ask_groups(struct search *s)
+static void ask_groups(struct search *s, enum rule_audience audience)
 {
-	for (size_t i = 0; i < s->x->group_count; i++) {
-		const struct authz_group *g = &s->x->groups[i];
+	const struct authz_groups *groups = &s->x->groups[audience];
+
+	for (size_t i = 0; i < groups->n; i++) {
+		const struct authz_group *g = &groups->v[i];
 
 		if (g->rules.v[0] >= search_end(s))
 			return;
-		if (g->needs_identity && !s->peer->identified)
-			continue;
 		if (!g->veto.match || !atom_holds(&g->veto, s->peer))
 			ask_each(s, g->rules.v, g->rules.n);
 	}
@@ -157,7 +155,8 @@ size_t authz_index_find(const struct authz_index *x, const struct authz_peer *pe
 	CHECK(want > 0 && want <= AUTHZ_FIND_MAX);
 	if (x->key_count > 0)
 		ask_all_filed(&s);
-	ask_groups(&s);
+	ask_groups(&s, FOR_EVERYBODY);
+	ask_groups(&s, peer->identified ? FOR_IDENTIFIED : FOR_PLAINTEXT);
 	for (size_t i = 0; i < s.n; i++) {
 		const struct authz_rule_ref *ref = &x->rules[s.found[i]];
 

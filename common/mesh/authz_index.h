@@ -2,10 +2,10 @@
 /*
  * authz_index - the rules of many policies, filed so that few of them need to be asked. Pure.
  *
- * A rule that can only hold when something is true of the peer (its port is 8080, its principal is p, it has no
- * identity) is filed under the keys of what it needs, the rarest such set; a peer's own keys lead to it. The
- * others, made of negations, stand in groups that one condition rules out as a whole. Either way the answer comes
- * from rule_holds(), and of several rules that hold the first in order is found.
+ * A rule that can only hold when something is true of the peer (its port is 8080, its principal is p) is filed
+ * under the keys of what it needs, the rarest such set; a peer's own keys lead to it. The others, made of
+ * negations, stand by audience in groups that one condition rules out as a whole. Either way the answer comes from
+ * rule_holds(), and of several rules that hold the first in order is found.
  *
  * Lives in the mesh's arena and never changes.
  */
@@ -17,6 +17,7 @@
 #include <stdint.h>
 
 #include "common/mesh/authz_atom.h"
+#include "common/mesh/authz_needs.h"
 
 struct authz_hit {
 	const struct policy *policy;
@@ -29,11 +30,15 @@ struct authz_places {
 	size_t n;
 };
 
-/* Rules that cannot hold for a peer without identity, or if the veto does. */
+/* Rules that cannot hold if the veto does. */
 struct authz_group {
-	bool needs_identity;
 	struct atom veto; /* match NULL: none */
 	struct authz_places rules;
+};
+
+struct authz_groups {
+	const struct authz_group *v; /* by their first rule */
+	size_t n;
 };
 
 /* Patterns in use of one text field, so that only their keys are looked for; lengths ascending, no two alike. */
@@ -60,9 +65,8 @@ struct authz_index {
 	const uint32_t
 		*directory; /* of the first key with these top bits; one more than 1 << bits */
 	unsigned int directory_bits;
-	const struct authz_group *groups; /* by their first rule */
-	size_t group_count;
-	bool ports, accounts, plaintext; /* such keys exist */
+	struct authz_groups groups[RULE_AUDIENCES];
+	bool ports, accounts; /* such keys exist */
 	struct authz_texts principals, namespaces;
 	bool source_lens[AUTHZ_PREFIX_LENS], destination_lens[AUTHZ_PREFIX_LENS];
 };

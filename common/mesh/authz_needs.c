@@ -66,7 +66,7 @@ bool rule_can_hold(const struct rule *r, enum policy_action action)
 	return true;
 }
 
-/* ---- identity ---- */
+/* ---- audience ---- */
 
 static bool any_namespace_of_nobody(const struct string_matches *list)
 {
@@ -86,26 +86,6 @@ static bool match_needs_identity(const struct match *m)
 	return m->namespaces.n > 0 && !any_namespace_of_nobody(&m->namespaces);
 }
 
-static bool clause_needs_identity(const struct clause *c, enum policy_action action)
-{
-	for (size_t i = 0; i < c->match_count; i++) {
-		if (!match_is_dead(&c->matches[i], action) && !match_needs_identity(&c->matches[i]))
-			return false;
-	}
-	return c->match_count > 0;
-}
-
-bool rule_needs_identity(const struct rule *r, enum policy_action action)
-{
-	for (size_t i = 0; i < r->clause_count; i++) {
-		if (clause_needs_identity(&r->clauses[i], action))
-			return true;
-	}
-	return false;
-}
-
-/* ---- needs ---- */
-
 static bool any_presence(const struct string_matches *list)
 {
 	for (size_t i = 0; i < list->n; i++) {
@@ -118,8 +98,34 @@ static bool any_presence(const struct string_matches *list)
 /* Everybody with an identity is present. */
 static bool match_needs_plaintext(const struct match *m)
 {
+	if (m->not_understood)
+		return false;
 	return any_presence(&m->not_principals) || any_presence(&m->not_namespaces);
 }
+
+typedef bool match_fn(const struct match *m);
+
+static bool each_living(const struct clause *c, enum policy_action action, match_fn *needs)
+{
+	for (size_t i = 0; i < c->match_count; i++) {
+		if (!match_is_dead(&c->matches[i], action) && !needs(&c->matches[i]))
+			return false;
+	}
+	return c->match_count > 0;
+}
+
+enum rule_audience rule_audience(const struct rule *r, enum policy_action action)
+{
+	for (size_t i = 0; i < r->clause_count; i++) {
+		if (each_living(&r->clauses[i], action, match_needs_identity))
+			return FOR_IDENTIFIED;
+		if (each_living(&r->clauses[i], action, match_needs_plaintext))
+			return FOR_PLAINTEXT;
+	}
+	return FOR_EVERYBODY;
+}
+
+/* ---- needs ---- */
 
 void rule_count_needs(const struct rule *r, enum policy_action action, struct key_counts *counts)
 {
@@ -129,8 +135,6 @@ void rule_count_needs(const struct rule *r, enum policy_action action, struct ke
 
 			if (match_is_dead(m, action))
 				continue;
-			if (match_needs_plaintext(m))
-				key_counts_add(counts, atom_key_plaintext());
 			for (enum atom_field f = 0; f < ATOM_POSITIVES; f++) {
 				for (uint32_t v = 0; v < atom_count(m, f); v++)
 					key_counts_add(counts, atom_key(&(struct atom){m, f, v}));
@@ -163,10 +167,6 @@ struct match_need match_need_of(const struct match *m, const struct key_counts *
 
 	if (m->not_understood)
 		return need;
-	if (match_needs_plaintext(m)) {
-		need.plaintext = true;
-		need.cost = key_counts_of(counts, atom_key_plaintext());
-	}
 	for (enum atom_field f = 0; f < ATOM_POSITIVES; f++) {
 		uint64_t cost = field_cost(m, f, counts);
 

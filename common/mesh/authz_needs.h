@@ -26,12 +26,12 @@ void key_counts_fini(struct key_counts *c);
 bool match_is_dead(const struct match *m, enum policy_action action);
 /* No clause is made of dead matches only. */
 bool rule_can_hold(const struct rule *r, enum policy_action action);
-/* Only a peer with an identity can make it hold. */
-bool rule_needs_identity(const struct rule *r, enum policy_action action);
+/* For whom it can hold: everybody, who has an identity, who has none (which is how STRICT is written). */
+enum rule_audience { FOR_EVERYBODY, FOR_IDENTIFIED, FOR_PLAINTEXT, RULE_AUDIENCES };
+enum rule_audience rule_audience(const struct rule *r, enum policy_action action);
 
-/* What one match needs: no identity, or one of the values of field. cost NEED_NOTHING: neither. */
+/* What one match needs: one of the values of field. cost NEED_NOTHING: none is needed. */
 struct match_need {
-	bool plaintext;
 	enum atom_field field;
 	uint64_t cost; /* about how many rules a peer that has it must ask */
 };
