@@ -105,7 +105,7 @@ static int likeness_cmp(const void *a, const void *b)
 }
 
 /*
- * The places worth filing, in order: rules that can hold at all, each meaning once, as the first to hold is the
+ * The places worth filing: rules that can hold at all, each meaning once, as the first to hold is the
  * one that is reported. Not so of dry runs, where every policy is reported.
  */
 static uint32_t *places_to_file(const struct filing *f, bool dry_run, size_t *ret_count)

@@ -333,6 +333,8 @@ COVERED = {"common/mesh": ("mesh", 95.0)}
 
 def suite_targets(folder, suite):
     """What has to be built for the tests of a suite, as ninja names it."""
+    subprocess.run(["ninja", "-C", folder, "build.ninja"], cwd=ROOT, stdout=subprocess.DEVNULL, check=False)
+
     def introspected(what):
         listing = subprocess.run(["meson", "introspect", what, folder], cwd=ROOT, stdout=subprocess.PIPE, check=True)
         return json.loads(listing.stdout)

@@ -66,6 +66,21 @@ static void only_rules_that_say_the_same_are_the_same(void **state)
 
 	assert_false(rule_same(&x, &twice));
 	assert_false(rule_same(&x, &wide));
+
+	/* not in the first clause, match or value, but behind it */
+	struct clause other[2] = {{matches, 1}, {matches + 1, 1}};
+	struct match pair[2] = {matches[0], matches[2]};
+	struct clause other_wide = {pair, 2};
+	static const uint16_t both_ports[] = {1, 2}, other_ports[] = {1, 3};
+	struct match list = {.destination_ports = {both_ports, 2}};
+	struct match other_list = {.destination_ports = {other_ports, 2}};
+
+	assert_false(rule_same(&twice, &(struct rule){.clauses = other, .clause_count = 2}));
+	assert_false(rule_same(&wide, &(struct rule){.clauses = &other_wide, .clause_count = 1}));
+	x = rule_of(&a, &list);
+	struct rule y = rule_of(&b, &other_list);
+
+	assert_false(rule_same(&x, &y));
 }
 
 static void what_was_not_understood_is_not_empty(void **state)
@@ -152,12 +167,87 @@ static void beyond_the_room_for_indexes_every_rule_is_asked(void **state)
 	mesh_unref(m);
 }
 
+#define NINE_RULES                                                                                \
+	"[[{destinationPorts: [1]}]], [[{destinationPorts: [2]}]], [[{destinationPorts: [3]}]], " \
+	"[[{destinationPorts: [4]}]], [[{destinationPorts: [5]}]], [[{destinationPorts: [6]}]], " \
+	"[[{destinationPorts: [7]}]], [[{destinationPorts: [8]}]], [[{destinationPorts: [9]}]]"
+
+static const struct authz_set *set_of(const struct mesh *m, const char *uid)
+{
+	return mesh_workload_by_uid(m, uid)->policy_set;
+}
+
+/* The order of a list is the order of its answer, so only equal lists are one. */
+static void workloads_with_the_same_list_share_a_set(void **state)
+{
+#define W(uid, list)                                                                            \
+	"- {uid: " uid ", namespace: a, workloadIps: [], services: {}, authorizationPolicies: " \
+	"[" list "]}\n"
+	struct mesh *m = mesh_of(
+		"workloads:\n" W("v", "a/p, a/q") W("none", "") W("w", "a/p") W("x", "a/p, a/q") W(
+			"y", "a/q, a/p") W("z", "a/p")
+			W("missing",
+	                  "a/missing") "policies:\n- {name: p, namespace: a, scope: WorkloadSelector, action: Deny, rules: "
+				       "[" NINE_RULES
+				       "]}\n- {name: q, namespace: a, scope: WorkloadSelector, action: "
+				       "Allow, rules: [[]]}\n");
+
+	(void)state;
+	assert_ptr_equal(set_of(m, "v"), set_of(m, "x"));
+	assert_ptr_equal(set_of(m, "w"), set_of(m, "z"));
+	assert_ptr_equal(set_of(m, "none"), set_of(m, "missing"));
+	assert_ptr_not_equal(set_of(m, "v"), set_of(m, "w"));
+	assert_ptr_not_equal(set_of(m, "v"), set_of(m, "y"));
+	assert_int_equal(set_of(m, "none")->list.n, 0);
+	for (size_t i = 0; i < m->workload_count; i++) {
+		const struct workload *w = m->workloads[i];
+
+		assert_int_equal(w->policy_set->list.n, w->policy_count);
+		assert_memory_equal(w->policy_set->list.v, w->policies,
+		                    w->policy_count * sizeof(*w->policies));
+		assert_int_equal(w->policy_set->indexed, w->policy_count > 0);
+	}
+	mesh_unref(m);
+}
+
+/* Who has no identity has the namespace "", so a pattern that fits it must be tried on plaintext (8.3). */
+static void a_pattern_that_fits_no_namespace_is_asked_of_plaintext(void **state)
+{
+	static const char *const lists[] = {"!Exact x, !Exact \"\"", "!Exact x, !Prefix \"\"",
+	                                    "!Suffix \"\", !Exact x", "!Presence [], !Exact \"\"",
+	                                    "!Exact x, !Presence [], !Prefix \"\""};
+	struct authz_peer plaintext = {
+		.id = {span_str(""), span_str(""), span_str(""), span_str("")}};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(lists); i++) {
+		char text[2048];
+		struct authz_hit hit;
+
+		(void)snprintf(text, sizeof(text),
+		               "policies:\n- {name: p, namespace: a, scope: Global, action: Deny, "
+		               "rules: [" NINE_RULES ", [[{namespaces: [%s]}]]]}\n",
+		               lists[i]);
+		struct mesh *m = mesh_of(text);
+		const struct authz_set *set = mesh_authz_of_namespace(m, "");
+
+		assert_true(set->indexed);
+		if (authz_set_find(set, (struct authz_part){POLICY_DENY, false}, &plaintext, &hit,
+		                   1) != 1)
+			fail_msg("%s", lists[i]);
+		assert_int_equal(hit.rule, 9);
+		mesh_unref(m);
+	}
+}
+
 int main(void)
 {
 	static const struct CMUnitTest tests[] = {
 		cmocka_unit_test(only_rules_that_say_the_same_are_the_same),
 		cmocka_unit_test(what_was_not_understood_is_not_empty),
 		cmocka_unit_test(a_pattern_longer_than_any_identity_matches_nobody),
+		cmocka_unit_test(workloads_with_the_same_list_share_a_set),
+		cmocka_unit_test(a_pattern_that_fits_no_namespace_is_asked_of_plaintext),
 		cmocka_unit_test(beyond_the_room_for_indexes_every_rule_is_asked),
 	};
 
