@@ -370,7 +370,7 @@ static bool make_room(struct inner_conn *c, size_t n)
 	if (b == NULL)
 		return false;
 	CHECK(left + n <= b->cap);
-	if (left > 0)
+	if (c->rx != NULL)
 		memcpy(b->mem, c->rx->mem + c->rx_start, left);
 	drop_rx(c);
 	c->rx = b;

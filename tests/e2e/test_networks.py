@@ -4,10 +4,12 @@
 Node a is of one network, node b of another, reached by its gateway alone; the gateway is scripted
 and ends the outer tunnel only, the inner one ends at node b's ztunnel.
 """
+import os
 import socket
 
 import pytest
 
+import certs
 import hbone_double
 import hbone_peer
 import talk
@@ -15,7 +17,8 @@ import world
 from ztunnel import wait_until
 
 FAR_NETWORK = "net2"
-FAR_VIP, BOTH_VIP, LONE_VIP, WRONG_VIP = (f"10.96.0.{n}" for n in (20, 21, 22, 23))
+FAR_VIP, BOTH_VIP, LONE_VIP, WRONG_VIP, WAITED_VIP = (f"10.96.0.{n}" for n in range(20, 25))
+WAYPOINT = world.identity("default", "far-waypoint")
 PORT, SERVICE_PORT = 8080, 80
 GATEWAY = world.identity("istio-system", "eastwest")
 CLIENT_LABELS = {"reporter": "source", "source_workload": "client"}
@@ -24,6 +27,7 @@ CLIENT_LABELS = {"reporter": "source", "source_workload": "client"}
 def prepare(mesh):
     lab = mesh.lab
     mesh.b.ztunnel.extra_env["NETWORK"] = FAR_NETWORK
+    mesh.a.ztunnel.extra_env["CRL_PATH"] = os.path.join(lab.dir, "crl.pem")
     mesh.gateway = lab.host("gateway")
     mesh.near = mesh.a.pod("near")
     for pod in (mesh.server, mesh.second, mesh.plain_server):
@@ -40,6 +44,13 @@ def prepare(mesh):
     wrong = lab.service("wrong", [WRONG_VIP], {SERVICE_PORT: PORT}, [mesh.server])
     for entry in (far, both):
         entry["subjectAltNames"] = [mesh.server.identity]
+    waypoint = lab.service("far-waypoint", [], {15008: 15008}, [])
+    waypoint["subjectAltNames"] = [WAYPOINT]
+    lab.workload("far-waypoint", serviceAccount="far-waypoint", network=FAR_NETWORK,
+                 networkGateway={"destination": f"{FAR_NETWORK}/{mesh.gateway.ip4}"},
+                 services={f"default/{waypoint['hostname']}": {15008: 15008}})
+    lab.service("waited", [WAITED_VIP], {SERVICE_PORT: PORT}, [mesh.near])["waypoint"] = {
+        "destination": f"default/{waypoint['hostname']}", "hboneMtlsPort": 15008}
     wrong["subjectAltNames"] = [world.identity("default", "somebody-else")]
     both["loadBalancer"] = {"mode": "Failover", "routingPreferences": ["Network"],
                             "healthPolicy": "OnlyHealthy"}
@@ -291,6 +302,60 @@ def test_the_inner_request_says_which_network_it_comes_from(mesh):
     assert dict(headers)[":authority"] == f"far.default.svc.cluster.local:{SERVICE_PORT}"
     assert dict(headers)["x-forwarded-network"] == ""
     assert inner.tunnels[-1].identity == mesh.client.identity
+
+
+def test_a_far_end_that_does_not_describe_itself_is_known_by_its_identity_alone(mesh):
+    inner = hbone_double.InnerDouble(mesh.lab, mesh.server.identity)
+    mark = mesh.a.ztunnel.log_size()
+    with hbone_double.Double(mesh.gateway, GATEWAY, inner.route):
+        with mesh.client.connect(FAR_VIP, SERVICE_PORT) as conn:
+            source = f"{mesh.client.ip4}:{conn.getsockname()[1]}"
+            conn.sendall(b"?")
+            assert talk.read_exactly(conn, 1) == b"?"
+    line = mesh.a.ztunnel.wait_access(mark, src__addr=source)
+    assert line["dst.identity"] == mesh.server.identity
+    assert "dst.workload" not in line and "dst.namespace" not in line
+
+
+def test_a_waypoint_of_the_other_network_is_who_is_expected_within(mesh):
+    inner = hbone_double.InnerDouble(mesh.lab, WAYPOINT)
+    with hbone_double.Double(mesh.gateway, GATEWAY, inner.route) as double:
+        talk.ask(mesh.client, WAITED_VIP, SERVICE_PORT)
+        assert dict(double.requests[-1])[":authority"] == \
+            f"waited.default.svc.cluster.local:{SERVICE_PORT}"
+    assert dict(inner.tunnels[-1].requests[-1])[":authority"] == \
+        f"waited.default.svc.cluster.local:{SERVICE_PORT}"
+
+
+def test_a_far_end_that_is_revoked_loses_its_connections_and_the_gateway_keeps_its_tunnel(
+        mesh, gateway, served):
+    authority = certs.Authority.load(mesh.lab.ca_path)
+    path = mesh.a.ztunnel.extra_env["CRL_PATH"]
+    chain = next(entry["certChain"] for entry in mesh.b.ztunnel.config_dump()["certificates"]
+                 if entry["identity"] == mesh.server.identity)
+
+    def publish(serials):
+        with open(path + ".new", "wb") as f:
+            f.write(authority.crl(serials))
+        os.replace(path + ".new", path)
+
+    with mesh.client.connect(FAR_VIP, SERVICE_PORT) as conn:
+        conn.sendall(b"!")
+        assert talk.read_exactly(conn, 1) == b"!"
+        tunnels, mark = len(gateway.tunnels), mesh.a.ztunnel.log_size()
+        publish([int(chain[0]["serialNumber"])])
+        try:
+            assert talk.ending(conn, 30) == "reset"
+            words = hbone_peer.error_words()["TLS_REVOKED"]
+            mesh.a.ztunnel.wait_access(mark, direction="outbound", error=words)
+            # and it gets no new one, over the same tunnel to the gateway
+            mark = mesh.a.ztunnel.log_size()
+            assert talk.refused(mesh.client, FAR_VIP, SERVICE_PORT)
+            mesh.a.ztunnel.wait_access(mark, direction="outbound", error=words)
+            assert all(t.open for t in gateway.tunnels[:tunnels])
+        finally:
+            publish([])
+    wait_until(lambda: talk.served(mesh.client, FAR_VIP, SERVICE_PORT), 30, "it is served again")
 
 
 def test_nothing_is_left_after_all_that(mesh):
