@@ -43,6 +43,7 @@ enum err app_pages_start(struct app *app)
 	};
 	app->admin = admin_new(&opt);
 	dump_register(app);
+	pprof_pages_add(app->admin, &app->pprof);
 	e = open_pages(app);
 	if (e == ERR_OK || !s->take_over || errno != EADDRINUSE)
 		return e;

@@ -6,6 +6,7 @@
 #define ZTUNNEL_APP_PRIVATE_H
 
 #include "common/admin/admin_server.h"
+#include "common/admin/pprof_server.h"
 #include "common/admin/ready.h"
 #include "common/daemon/args.h"
 #include "common/daemon/drain.h"
@@ -64,6 +65,7 @@ struct app {
 	struct pod *self; /* ztunnel's own pod; NULL: it is none */
 	struct pods_static *pods;
 	struct admin *admin;
+	struct pprof_pages pprof;
 	struct metrics_serving metrics_serving;
 	struct http1_server *servers[2]; /* admin, metrics */
 	struct drain drain;

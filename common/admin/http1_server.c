@@ -20,6 +20,7 @@ enum {
 
 enum conn_state {
 	CONN_READ,   /* waiting for a whole request */
+	CONN_LATER,  /* its answer takes time; nothing is read meanwhile */
 	CONN_WRITE,  /* the answer is on its way */
 	CONN_LINGER, /* answered and said so: reading on, so that no reset eats the answer */
 	CONN_CLOSE,  /* landing every op */
@@ -40,8 +41,9 @@ struct http1_conn {
 	bool ended; /* the peer will send no more, or the connection broke */
 	bool sent;  /* the send landed */
 	bool broken;
-	bool last;  /* no request is taken after this one */
-	bool begun; /* the clock of the request that is being read runs */
+	bool last;      /* no request is taken after this one */
+	bool head_only; /* of the request being answered: HEAD */
+	bool begun;     /* the clock of the request that is being read runs */
 	struct iovec iov[2];
 	size_t send_len;
 	struct buf head;
@@ -182,26 +184,35 @@ static void answer_refusal(struct http1_conn *c, unsigned int status)
 	c->iov[1] = (struct iovec){c->response.body.p, c->response.body.n};
 }
 
-static void answer(struct http1_conn *c, const struct h1_request *req)
+/* What a handler made becomes what is sent. */
+static void send_response(struct http1_conn *c)
 {
-	const struct http1_server_options *opt = &c->server->opt;
-
-	if (opt->local_host_only && !h1_request_host_is_local(req)) {
-		answer_refusal(c, 403);
-		return;
-	}
-	c->last = !req->keep_alive || c->server->stopping;
-	c->request_len = req->head_len + req->body_len;
-	response_reset(&c->response, 200);
-	opt->handler(opt->arg, req, &c->response);
 	if (buf_status(&c->response.body) != ERR_OK) {
 		answer_refusal(c, 500);
 		return;
 	}
 	put_head(c);
 	c->iov[0] = (struct iovec){c->head.p, c->head.n};
-	c->iov[1] =
-		(struct iovec){c->response.body.p, req->method == H1_HEAD ? 0 : c->response.body.n};
+	c->iov[1] = (struct iovec){c->response.body.p, c->head_only ? 0 : c->response.body.n};
+}
+
+static enum conn_state answer(struct http1_conn *c, const struct h1_request *req)
+{
+	const struct http1_server_options *opt = &c->server->opt;
+
+	if (opt->local_host_only && !h1_request_host_is_local(req)) {
+		answer_refusal(c, 403);
+		return CONN_WRITE;
+	}
+	c->last = !req->keep_alive || c->server->stopping;
+	c->head_only = req->method == H1_HEAD;
+	c->request_len = req->head_len + req->body_len;
+	response_reset(&c->response, 200);
+	opt->handler(opt->arg, req, &c->response);
+	if (c->response.later_ms > 0)
+		return CONN_LATER;
+	send_response(c);
+	return CONN_WRITE;
 }
 
 /* ---- the life of a connection ---- */
@@ -211,10 +222,8 @@ static enum conn_state conn_read(struct http1_conn *c)
 	struct h1_request req;
 	unsigned int status = h1_request_parse(span_of(c->in, c->in_len), &req);
 
-	if (status == H1_OK) {
-		answer(c, &req);
-		return CONN_WRITE;
-	}
+	if (status == H1_OK)
+		return answer(c, &req);
 	if (status == H1_MORE && c->timed_out && c->in_len > 0)
 		status = 408;
 	if (status != H1_MORE) {
@@ -232,6 +241,19 @@ static enum conn_state conn_read(struct http1_conn *c)
 	loop_recv(c->server->loop, &c->recv, c->fd, c->in + c->in_len, sizeof(c->in) - c->in_len,
 	          on_received);
 	return CONN_READ;
+}
+
+static enum conn_state conn_later(struct http1_conn *c)
+{
+	struct http1_response asked = c->response;
+
+	if (!c->timed_out)
+		return CONN_LATER;
+	c->response.later = NULL; /* its one call is this */
+	response_reset(&c->response, 200);
+	asked.later(asked.later_arg, &c->response);
+	send_response(c);
+	return CONN_WRITE;
 }
 
 static enum conn_state conn_write(struct http1_conn *c)
@@ -283,6 +305,7 @@ static void conn_run(struct http1_conn *c)
 
 		switch (c->state) {
 		case CONN_READ: next = conn_read(c); break;
+		case CONN_LATER: next = conn_later(c); break;
 		case CONN_WRITE: next = conn_write(c); break;
 		case CONN_LINGER: next = conn_linger(c); break;
 		case CONN_CLOSE: next = conn_close(c); break;
@@ -309,6 +332,7 @@ static void conn_enter(struct http1_conn *c, enum conn_state next)
 		c->begun = false;
 		timer_arm(s->loop, &c->timer, s->opt.idle_timeout_ms);
 		return;
+	case CONN_LATER: timer_arm(s->loop, &c->timer, c->response.later_ms); return;
 	case CONN_WRITE:
 		c->sent = false;
 		c->send_len = c->iov[0].iov_len + c->iov[1].iov_len;
@@ -321,6 +345,9 @@ static void conn_enter(struct http1_conn *c, enum conn_state next)
 		timer_arm(s->loop, &c->timer, HTTP1_LINGER_MS);
 		return;
 	case CONN_CLOSE:
+		if (c->response.later != NULL)
+			c->response.later(c->response.later_arg, NULL);
+		c->response.later = NULL;
 		timer_disarm(&c->timer);
 		loop_cancel(s->loop, &c->recv);
 		loop_cancel(s->loop, &c->send.op);

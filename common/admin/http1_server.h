@@ -35,6 +35,13 @@ struct http1_response {
 	const char *allow;        /* literal: the Allow header of a 405, or NULL */
 	const char *encoding;     /* literal: Content-Encoding of body, or NULL */
 	struct buf body;          /* empty before; a failed one becomes a 500 */
+	/*
+	 * An answer that takes time: later_ms > 0 has later() called so much afterwards, with a fresh response to fill;
+	 * or with NULL when nobody waits for it any more, to give back what later_arg holds. One of the two comes.
+	 */
+	uint32_t later_ms;
+	void (*later)(void *later_arg, struct http1_response *res);
+	void *later_arg;
 };
 
 typedef void http1_handler_fn(void *arg, const struct h1_request *req, struct http1_response *res);

@@ -3,18 +3,21 @@
 import contextlib
 import ctypes
 import fcntl
+import http.client
 import os
 import re
 import resource
 import signal
 import struct
 import termios
+import threading
 
 import pytest
 
 import certs
 import hbone_peer
 import netns
+import pprof_reader
 import talk
 import telemetry
 import world
@@ -302,3 +305,80 @@ def test_while_nobody_reads_the_log_traffic_flows_and_the_lines_come_when_somebo
         zt.process.wait()
         os.close(reader)
         zt.log_path = usual
+
+
+def profile(zt, query, timeout=30):
+    conn = telemetry.Http(zt.node.netns, "127.0.0.1", telemetry.ADMIN_PORT, timeout=timeout)
+    try:
+        conn.request("GET", "/debug/pprof/profile" + query)
+        answer = conn.getresponse()
+        return answer.status, answer.read()
+    finally:
+        conn.close()
+
+
+def test_a_profile_names_the_threads_that_worked_and_the_program_they_are_in(mesh):
+    zt, stop = mesh.a.ztunnel, threading.Event()
+
+    def work():
+        while not stop.is_set():
+            talk.ask(mesh.client, mesh.server.ip4, PORT)
+    with talk.Server(mesh.server, PORT, talk.echo):
+        worker = threading.Thread(target=work, daemon=True)
+        worker.start()
+        try:
+            status, body = profile(zt, "?seconds=2&frequency=1000")
+            assert probe(zt) == (200, "ready\n")
+        finally:
+            stop.set()
+            worker.join(20)
+    assert status == 200
+    taken = pprof_reader.Profile(body)
+    assert taken.types == [("samples", "count"), ("cpu", "nanoseconds")]
+    assert taken.period_ns == 10 ** 6 and 1.9e9 < taken.duration_ns < 2e10
+    assert samplers(zt) == 0
+    assert any(thread.startswith("ztunnel-") for thread, *_ in taken.samples)
+    assert any(file.endswith("/ztunnel") for _, file, *_ in taken.samples)
+    assert all(count >= 1 and ns == count * 10 ** 6 for *_, count, ns in taken.samples)
+
+
+@pytest.mark.parametrize("query", ["?seconds=0", "?seconds=301", "?frequency=1001", "?seconds=x"])
+def test_a_profile_nobody_can_take_is_refused(mesh, query):
+    status, text = profile(mesh.a.ztunnel, query)
+    assert status == 400 and b"seconds is 1 to 300, frequency 1 to 1000" in text
+
+
+@pytest.mark.asan
+def test_one_profile_is_taken_at_a_time_and_a_drain_does_not_wait_for_it(calm):
+    zt, first = calm.a.ztunnel, []
+    waiting = threading.Thread(target=lambda: first.append(ends_early(zt)), daemon=True)
+    waiting.start()
+    wait_until(lambda: samplers(zt), 20, "the first one is being taken")
+    assert profile(zt, "?seconds=1")[0] == 500
+    assert zt.terminate() == 0
+    waiting.join(20)
+    assert first == [True]
+
+
+def samplers(zt):
+    """Descriptors of the kernel's sampler."""
+    found = 0
+    for fd in os.listdir(f"/proc/{zt.process.pid}/fd"):
+        with contextlib.suppress(OSError):
+            found += "perf_event" in os.readlink(f"/proc/{zt.process.pid}/fd/{fd}")
+    return found
+
+
+def ends_early(zt):
+    try:
+        return profile(zt, "?seconds=300", timeout=60)[0] != 200
+    except (OSError, http.client.HTTPException):
+        return True
+
+
+def test_the_heap_is_not_profiled_and_says_so(mesh):
+    assert mesh.a.ztunnel.get("/debug/pprof/heap")[::2] == (500, "heap profiles are not built in\n")
+    for query in ("", "?activate=true"):
+        assert mesh.a.ztunnel.get("/debug/pprof/heap/profiling" + query)[::2] == (
+            200, "heap profiling active: false\n")
+    assert mesh.a.ztunnel.get("/debug/pprof/nothing")[0] == 404

@@ -27,11 +27,32 @@ struct serving {
 	struct letter letter;
 	_Atomic bool stopped;
 	_Atomic int refused;
+	_Atomic int asked_later, answered_later, abandoned;
 };
+
+static void later(void *arg, struct http1_response *res)
+{
+	struct serving *s = arg;
+
+	if (res == NULL) {
+		atomic_fetch_add(&s->abandoned, 1);
+		return;
+	}
+	buf_put_str(&res->body, "in good time");
+	atomic_fetch_add(&s->answered_later, 1);
+}
 
 static void handle(void *arg, const struct h1_request *req, struct http1_response *res)
 {
-	(void)arg;
+	struct serving *s = arg;
+
+	if (span_eq_str(req->path, "/later") || span_eq_str(req->path, "/much-later")) {
+		res->later_ms = span_eq_str(req->path, "/later") ? 1 : LONG_MS;
+		res->later = later;
+		res->later_arg = s;
+		atomic_fetch_add(&s->asked_later, 1);
+		return;
+	}
 	if (!span_eq_str(req->path, "/big")) {
 		buf_put(&res->body, req->path);
 		return;
@@ -302,6 +323,40 @@ static void the_longest_idle_connection_makes_room(void **state)
 	stop(&s);
 }
 
+static void an_answer_may_take_time_and_the_next_request_waits_for_it(void **state)
+{
+	struct serving s;
+	int fd;
+
+	(void)state;
+	start(&s, LONG_MS, LONG_MS);
+	fd = dial(&s);
+	say(fd, "GET /later HTTP/1.1\r\nHost: x\r\n\r\nGET /next HTTP/1.1\r\nHost: x\r\n\r\n");
+	hear_body(fd, "in good time");
+	hear_body(fd, "/next");
+	(void)close(fd);
+	stop(&s);
+	assert_int_equal(atomic_load(&s.answered_later), 1);
+	assert_int_equal(atomic_load(&s.abandoned), 0);
+}
+
+static void an_answer_nobody_will_hear_is_given_up_once(void **state)
+{
+	struct serving s;
+	int fd;
+
+	(void)state;
+	start(&s, LONG_MS, LONG_MS);
+	fd = dial(&s);
+	say(fd, "GET /much-later HTTP/1.1\r\nHost: x\r\n\r\n");
+	while (atomic_load(&s.asked_later) == 0)
+		(void)usleep(1000);
+	stop(&s);
+	(void)close(fd);
+	assert_int_equal(atomic_load(&s.answered_later), 0);
+	assert_int_equal(atomic_load(&s.abandoned), 1);
+}
+
 struct admin_run {
 	struct worker *worker;
 	struct admin *admin;
@@ -374,6 +429,8 @@ int main(void)
 		cmocka_unit_test(who_does_not_read_holds_up_nobody),
 		cmocka_unit_test(a_big_answer_arrives_whole),
 		cmocka_unit_test(the_longest_idle_connection_makes_room),
+		cmocka_unit_test(an_answer_may_take_time_and_the_next_request_waits_for_it),
+		cmocka_unit_test(an_answer_nobody_will_hear_is_given_up_once),
 		cmocka_unit_test(admin_answers_on_loopback_and_refuses_foreign_hosts),
 	};
 
