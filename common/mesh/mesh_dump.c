@@ -356,6 +356,8 @@ static void dump_match(struct json_write *w, const struct match *m)
 	dump_cidrs(w, "notDestinationIps", &m->not_destination_ips);
 	dump_port_list(w, "destinationPorts", &m->destination_ports);
 	dump_port_list(w, "notDestinationPorts", &m->not_destination_ports);
+	if (m->not_understood) /* never of a file, so no file has to take it back */
+		json_kv_bool(w, "notUnderstood", true);
 	json_object_close(w);
 }
 

@@ -311,9 +311,10 @@ static void dry_run_is_noted_without_effect(void **state)
 static size_t notes_of(int count, int every, bool *ret_cut)
 {
 	char text[8192];
-	size_t at =
-		(size_t)snprintf(text, sizeof(text), "%s",
-	                         WORKLOAD(", authorizationPolicies: [default/d0]") "policies:\n");
+	size_t at = (size_t)snprintf(
+		text, sizeof(text), "%s",
+		WORKLOAD(
+			", authorizationPolicies: [default/d3, default/d0, default/d2]") "policies:\n");
 
 	for (int i = 0; i < count; i++)
 		at += (size_t)snprintf(text + at, sizeof(text) - at,

@@ -210,6 +210,41 @@ static void workloads_with_the_same_list_share_a_set(void **state)
 	mesh_unref(m);
 }
 
+/* Whichever way leads to them: the third rule of each is found by its key before the second in a group. */
+static void of_each_policy_the_first_rule_that_holds_is_found(void **state)
+{
+	enum { POLICIES = 5 };
+	char text[4096];
+	size_t at = (size_t)snprintf(text, sizeof(text), "policies:\n");
+	struct authz_peer peer = {.destination = {.port = 80},
+	                          .id = {span_str(""), span_str(""), span_str(""), span_str("")}};
+	struct authz_part part = {POLICY_DENY, true};
+	struct authz_hit hits[AUTHZ_FIND_MAX];
+
+	(void)state;
+	for (int i = 0; i < POLICIES; i++)
+		at += (size_t)snprintf(text + at, sizeof(text) - at,
+		                       "- {name: p%d, namespace: a, scope: Global, action: Deny, "
+		                       "dryRun: true, rules: [[[{destinationPorts: [1]}]], "
+		                       "[[{notDestinationPorts: [%d]}]], [[{destinationPorts: "
+		                       "[80]}]], [[{destinationPorts: [80, 81]}]]]}\n",
+		                       i, 1000 + i);
+	struct mesh *m = mesh_of(text);
+	const struct authz_set *set = mesh_authz_of_namespace(m, "");
+
+	assert_true(set->indexed);
+	for (size_t want = 1; want <= POLICIES + 1; want++) {
+		size_t n = authz_set_find(set, part, &peer, hits, want);
+
+		assert_int_equal(n, want < POLICIES ? want : POLICIES);
+		for (size_t i = 0; i < n; i++) {
+			assert_ptr_equal(hits[i].policy, set->list.v[i]);
+			assert_int_equal(hits[i].rule, 1);
+		}
+	}
+	mesh_unref(m);
+}
+
 /* Who has no identity has the namespace "", so a pattern that fits it must be tried on plaintext (8.3). */
 static void a_pattern_that_fits_no_namespace_is_asked_of_plaintext(void **state)
 {
@@ -247,6 +282,7 @@ int main(void)
 		cmocka_unit_test(what_was_not_understood_is_not_empty),
 		cmocka_unit_test(a_pattern_longer_than_any_identity_matches_nobody),
 		cmocka_unit_test(workloads_with_the_same_list_share_a_set),
+		cmocka_unit_test(of_each_policy_the_first_rule_that_holds_is_found),
 		cmocka_unit_test(a_pattern_that_fits_no_namespace_is_asked_of_plaintext),
 		cmocka_unit_test(beyond_the_room_for_indexes_every_rule_is_asked),
 	};

@@ -159,6 +159,27 @@ static void what_is_set_is_written_and_order_is_total(void **state)
 	mesh_unref(m);
 }
 
+/* Whoever wonders why a policy denies more than it says finds it here. */
+static void a_match_that_was_not_understood_is_marked(void **state)
+{
+	static const struct match match = {.not_understood = true};
+	static const struct clause clause = {&match, 1};
+	static const struct rule rules = {.clauses = &clause, .clause_count = 1};
+	struct mesh *m = mesh_new("");
+	struct policy *p = mesh_policy_new(m);
+	char *text;
+
+	(void)state;
+	p->rules = &rules;
+	p->rule_count = 1;
+	mesh_add_policy(m, p);
+	mesh_seal(m);
+	text = dump_text(m, false);
+	assert_non_null(strstr(text, "\"notDestinationPorts\":[],\"notUnderstood\":true}"));
+	free(text);
+	mesh_unref(m);
+}
+
 static void services_carry_their_healthy_endpoints(void **state)
 {
 	struct mesh *m = mesh_of(rich);
@@ -239,6 +260,7 @@ int main(void)
 		cmocka_unit_test(an_empty_mesh_has_arrays_not_nulls),
 		cmocka_unit_test(workloads_are_sorted_and_leave_defaults_out),
 		cmocka_unit_test(what_is_set_is_written_and_order_is_total),
+		cmocka_unit_test(a_match_that_was_not_understood_is_marked),
 		cmocka_unit_test(services_carry_their_healthy_endpoints),
 		cmocka_unit_test(policies_show_every_match),
 		cmocka_unit_test(static_config_read_back_gives_the_same_dump),
