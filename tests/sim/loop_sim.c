@@ -75,7 +75,13 @@ static bool finish(struct loop_sim *s, struct sim_op *so, int32_t res)
 
 static bool try_accept(struct loop_sim *s, struct sim_op *so)
 {
-	int fd = sim_net_accept(&s->net, so->op->fd);
+	static const int full[] = {-EMFILE, -ENFILE, -ENOBUFS, -ENOMEM};
+	int fd;
+
+	if (s->opt.no_accept_of_1000 > 0 && (sim_net_poll(&s->net, so->op->fd) & POLLIN) != 0 &&
+	    rand_below(&s->dice, 1000) < s->opt.no_accept_of_1000)
+		return finish(s, so, full[rand_below(&s->dice, 4)]);
+	fd = sim_net_accept(&s->net, so->op->fd);
 
 	if (fd == -EAGAIN)
 		return false;

@@ -25,8 +25,10 @@ struct sim_options {
 	uint64_t connect_ms_max; /* a connect takes 0..this, by seed */
 	unsigned int
 		enobufs_of_1000; /* how many of 1000 provided-buffer receives fail with -ENOBUFS */
-	bool whole;              /* no cutting: reads and writes are as long as they can be */
-	bool eager;              /* everything ready completes in the same turn, oldest first */
+	/* how many of 1000 accepts fail with -EMFILE, -ENFILE, -ENOBUFS or -ENOMEM; the connection goes on waiting */
+	unsigned int no_accept_of_1000;
+	bool whole; /* no cutting: reads and writes are as long as they can be */
+	bool eager; /* everything ready completes in the same turn, oldest first */
 };
 
 enum {

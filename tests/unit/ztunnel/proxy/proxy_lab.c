@@ -187,6 +187,10 @@ void __real_metrics_gauge_add_for(struct metrics_shard *s, enum metric id,
                                   const char *const values[], int64_t delta);
 void __wrap_metrics_gauge_add_for(struct metrics_shard *s, enum metric id,
                                   const char *const values[], int64_t delta);
+void __real_metrics_add_for(struct metrics_shard *s, enum metric id, const char *const values[],
+                            uint64_t n);
+void __wrap_metrics_add_for(struct metrics_shard *s, enum metric id, const char *const values[],
+                            uint64_t n);
 void __real_spoof_ports_fini(struct spoof_ports *sp);
 void __wrap_spoof_ports_fini(struct spoof_ports *sp);
 
@@ -233,6 +237,13 @@ void __wrap_metrics_gauge_add_for(struct metrics_shard *s, enum metric id,
 {
 	plab.gauges[id] += delta;
 	__real_metrics_gauge_add_for(s, id, values, delta);
+}
+
+void __wrap_metrics_add_for(struct metrics_shard *s, enum metric id, const char *const values[],
+                            uint64_t n)
+{
+	plab.accept_errors += id == METRIC_ACCEPT_ERRORS;
+	__real_metrics_add_for(s, id, values, n);
 }
 
 void __wrap_spoof_ports_fini(struct spoof_ports *sp)

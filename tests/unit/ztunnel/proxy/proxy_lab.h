@@ -104,7 +104,7 @@ struct plab {
 		accepted_in; /* connections looked at, tunnels aside; of those, inbound */
 	unsigned int opened[2], closed[2], turned_away[2]; /* accounts, by enum access_direction */
 	int64_t gauges[METRIC_COUNT];                      /* sum of their steps */
-	unsigned int pods_closed, idle_turns;
+	unsigned int pods_closed, idle_turns, accept_errors;
 	unsigned int awaited; /* times a node told that a connection waits for a certificate */
 };
 

@@ -214,6 +214,31 @@ static void a_peer_that_answers_nothing_is_a_reset_in_bounded_time(void **state)
 	}
 }
 
+/* Descriptors or memory run out: connections wait in the kernel's queue, in bounded turns, and are then served. */
+static void accepts_that_fail_delay_connections_and_spin_not(void **state)
+{
+	(void)state;
+	for (uint64_t seed = 1; seed <= 100; seed++) {
+		struct plab_options opt = seeded(seed);
+		uint64_t began;
+
+		opt.sim.no_accept_of_1000 = 500;
+		start(seed, &opt);
+		began = loop_now_ms(plab.loop);
+		for (unsigned int i = 0; i < 4; i++)
+			plan_orderly(plab_open((enum path_kind)roll(PATH_PLAIN_IN + 1)));
+		plab_run();
+		for (unsigned int i = 0; i < 4; i++)
+			assert_int_equal(plab.path[i].app[0].seen, SEEN_FIN);
+		/* one try for each pause, and not one more */
+		assert_in_range(
+			plab.accept_errors, 0,
+			1 + LISTENER_KINDS * (loop_now_ms(plab.loop) - began) / ACCEPT_BACKOFF_MS +
+				LISTENER_KINDS);
+		plab_fini();
+	}
+}
+
 /* What else can befall the proxies while connections live. */
 static void befall(void)
 {
@@ -242,6 +267,7 @@ static void cuts_drains_and_new_policies_at_any_turn_lose_no_byte_before_a_fin(v
 
 		opt.no_socket_of_1000 = seed % 7 == 0 ? 200 : 0;
 		opt.gone_of_1000 = seed % 5 == 0 ? 200 : 0;
+		opt.sim.no_accept_of_1000 = seed % 4 == 0 ? 100 : 0;
 		opt.sim.enobufs_of_1000 = seed % 11 == 0 ? 100 : 0;
 		start(seed, &opt);
 		for (unsigned int i = 0; i < n; i++) {
@@ -264,6 +290,7 @@ int main(void)
 		cmocka_unit_test(a_port_nobody_listens_at_is_a_reset_never_an_empty_success),
 		cmocka_unit_test(who_is_denied_sees_a_reset_and_the_application_nothing),
 		cmocka_unit_test(a_peer_that_answers_nothing_is_a_reset_in_bounded_time),
+		cmocka_unit_test(accepts_that_fail_delay_connections_and_spin_not),
 		cmocka_unit_test(any_two_lives_end_truly_and_leave_nothing),
 		cmocka_unit_test(
 			cuts_drains_and_new_policies_at_any_turn_lose_no_byte_before_a_fin),
