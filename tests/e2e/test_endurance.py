@@ -2,6 +2,7 @@
 """Many connections, and what is left of them: nothing."""
 import json
 import os
+import socket
 import sys
 import time
 
@@ -155,3 +156,62 @@ def test_vanished_peers_and_reused_addresses_leave_nothing(mesh):
         found.append(uses(mesh))
     print(found)
     assert_flat(*found)
+
+
+ROOM = 110     # descriptors a ztunnel may have that needs some 70 when idle
+WANTED = 150   # connections at once, of which few find room
+
+
+@pytest.fixture
+def narrow(mesh):
+    """Restarts a node's ztunnel with few descriptors; afterwards with as many as before."""
+    path = os.path.join(mesh.lab.dir, "narrow-ztunnel")
+    with open(path, "w", encoding="ascii") as f:
+        f.write(f'#!/bin/sh\nulimit -n {ROOM}\nexec {ztunnel.binary()} "$@"\n')
+    os.chmod(path, 0o755)
+    restarted = []
+
+    def restart(node):
+        restarted.append(node)
+        mesh.lab.ztunnel_path = path
+        assert node.ztunnel.terminate() == 0
+        node.ztunnel.start()
+        mesh.lab.apply()
+    yield restart
+    mesh.lab.ztunnel_path = None
+    for node in restarted:
+        node.ztunnel.terminate()
+        node.ztunnel.start()
+    mesh.lab.apply()
+
+
+@pytest.mark.limit(120)
+@pytest.mark.parametrize("side", ["client", "server"])
+def test_without_descriptors_ztunnel_backs_off_and_serves_again_when_there_are(mesh, narrow,
+                                                                               side):
+    """The listening queue holds who comes; nobody is served by spinning."""
+    node = mesh.a if side == "client" else mesh.b
+    place = mesh.client if side == "client" else mesh.ext  # plain: a connection, an accept
+    narrow(node)
+    pid, conns = node.ztunnel.process.pid, []
+    before = descriptors(pid)
+    with place.entered():
+        for _ in range(WANTED):
+            conns.append(socket.socket())
+            conns[-1].setblocking(False)
+            conns[-1].connect_ex((mesh.server.ip4, PORT))
+    time.sleep(1)
+    used = ztunnel.cpu_seconds(pid)
+    time.sleep(2)
+    used = ztunnel.cpu_seconds(pid) - used
+    for conn in conns:
+        conn.close()
+    assert used < 0.3, f"{used} s of processor time in 2 s of having nothing to do"
+    assert use_of(node)["descriptors"] <= before  # who waited was served, and is gone, too
+    result = call(mesh, 300, 12, at_once=10)
+    assert result["failures"] == [] and result["server"]["failures"] == []
+    counted = node.ztunnel.metrics()
+    # who came when the last descriptor was gone waited; who needed a second one was refused
+    waited = counted.total("culvert_accept_errors_total", reason="EMFILE")
+    refused = counted.total("istio_tcp_connections_failed_total")
+    assert waited + refused > 0, counted.text
