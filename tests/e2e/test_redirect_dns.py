@@ -415,6 +415,23 @@ def test_a_proxy_told_to_do_without_IPv6_captures_v4_and_lets_no_v6_past(world):
     assert not any(who[0] == pod.ip6 for who in world.resolver.asked_by)
 
 
+@pytest.mark.parametrize(("guard", "clsact"), [("off", False), ("count", True), ("off", True)])
+def test_questions_are_captured_whatever_the_guard_does_and_by_clsact_too(world, guard, clsact):
+    pod = world.a.pod(f"guard-{guard}-{clsact}")
+    node = types.SimpleNamespace(bpf_root=f"{world.a.bpf_root}-{guard}-{clsact}",
+                                 popen=world.a.popen)
+    p = Probe(node, guard=guard, clsact=clsact)
+    p.enroll(pod)
+    for dst in addresses(world.ext):
+        assert is_captured(pod, dst)
+        reply = p.done(f"resolve {pod.netns} udp {text_of(dst, DNS)}")
+        assert reply["got"] == "real"
+    p.release(pod)
+    for dst in addresses(world.ext):
+        assert not is_captured(pod, dst)
+    p.kill()
+
+
 # -- on and off ---------------------------------------------------------------------------------
 
 def test_a_pod_that_opted_out_asks_its_resolvers_itself(world):
