@@ -10,11 +10,13 @@
 #include "common/base/mem.h"
 #include "tests/unit/common/mesh/mesh_text.h"
 #include "tests/unit/common/tls/test_pki.h"
+#include "tests/unit/ztunnel/proxy/proxy_gateway.h"
 #include "ztunnel/capture/original_dst.h"
 #include "ztunnel/proxy/account.h"
 
-#define CLIENT "spiffe://cluster.local/ns/a/sa/client"
-#define SERVER "spiffe://cluster.local/ns/a/sa/server"
+#define CLIENT  "spiffe://cluster.local/ns/a/sa/client"
+#define SERVER  "spiffe://cluster.local/ns/a/sa/server"
+#define GATEWAY "spiffe://cluster.local/ns/a/sa/gateway"
 
 enum {
 	MUTE_TURNS = 300,    /* a mute application goes at last */
@@ -27,7 +29,7 @@ struct plab plab;
 unsigned int plab_safe;
 
 static struct test_pki root;
-static struct tls_config *client_config, *server_config;
+static struct tls_config *client_config, *server_config, *gateway_config;
 
 int plab_set_up(void **state)
 {
@@ -40,6 +42,7 @@ int plab_set_up(void **state)
 	test_pki_init(&root, "root");
 	client_config = test_pki_config(&root, CLIENT);
 	server_config = test_pki_config(&root, SERVER);
+	gateway_config = test_pki_config(&root, GATEWAY);
 	return 0;
 }
 
@@ -48,6 +51,7 @@ int plab_tear_down(void **state)
 	(void)state;
 	tls_config_unref(client_config);
 	tls_config_unref(server_config);
+	tls_config_unref(gateway_config);
 	test_pki_fini(&root);
 	tls_global_fini();
 	return 0;
@@ -137,12 +141,20 @@ static bool is_closed_kind(const struct plab_path *p)
 	return p->kind == PATH_HBONE_CLOSED || p->kind == PATH_PLAIN_CLOSED;
 }
 
-/* Whom the client of a path means to reach: a port for each path, so that the accepting end is known. */
-static struct endpoint target_of(const struct plab_path *p)
+/* Where the application listens that a path leads to: a port for each, so that the accepting end is known. */
+static struct endpoint listener_of(const struct plab_path *p)
 {
 	bool off = p->kind == PATH_PLAIN_OUT || p->kind == PATH_PLAIN_CLOSED;
 
 	return address(off ? 3 : 2, (uint16_t)(PLAB_APP_PORT + (p - plab.path)));
+}
+
+/* Whom the client of a path means to reach. */
+static struct endpoint target_of(const struct plab_path *p)
+{
+	struct endpoint at = listener_of(p);
+
+	return p->kind == PATH_FAR ? address(9, at.port) : at;
 }
 
 enum err listener_original_dst(int fd, struct endpoint *ret_src, struct endpoint *ret_dst)
@@ -261,7 +273,14 @@ static const char world[] =
 	"- {uid: c//Pod/a/server, name: server, namespace: a, serviceAccount: server, "
 	"workloadIps: [10.0.0.2], protocol: HBONE, services: {}}\n"
 	"- {uid: c//Pod/a/plain, name: plain, namespace: a, workloadIps: [10.0.0.3], services: {}}\n"
-	"services: []\n";
+	"- {uid: far, namespace: a, network: net2, workloadIps: [], protocol: HBONE, networkGateway: "
+	"{destination: net2/10.0.0.4}, services: {a/far.svc: {}}}\n"
+	"- {uid: gateway, namespace: a, serviceAccount: gateway, network: net2, workloadIps: "
+	"[10.0.0.4], services: {}}\n"
+	"services:\n"
+	"- {name: far, namespace: a, hostname: far.svc, vips: [/10.0.0.9], subjectAltNames: [" SERVER
+	"], ports: {8080: 8080, 8081: 8081, 8082: 8082, 8083: 8083, 8084: 8084, 8085: 8085, 8086: "
+	"8086, 8087: 8087}}\n";
 static const char closed_world[] = "policies:\n"
 				   "- {name: nobody, namespace: a, scope: Namespace, action: Deny, "
 				   "rules: [[[{notDestinationPorts: [1]}]]]}\n";
@@ -364,6 +383,7 @@ static void start_node(unsigned int i)
 	w->mesh = mesh_ref(plab.mesh);
 	w->shard = metrics_shard_new(plab.metrics);
 	h2_events_init(&w->scratch);
+	h2_events_init(&w->inner_scratch);
 	rand_init(&w->dice, plab.opt.sim.seed + i);
 	list_init(&w->pods);
 	live_table_init(&w->live);
@@ -399,6 +419,11 @@ void plab_init(const struct plab_options *opt)
 		plab.listener[i] = -1;
 	start_node(0);
 	start_node(1);
+	gateway_start(&(struct gateway_options){.loop = plab.loop,
+	                                        .config = gateway_config,
+	                                        .at = address(4, PORT_HBONE),
+	                                        .to = address(2, PORT_HBONE),
+	                                        .h2 = h2_options_of(opt, true)});
 	plab_safe--;
 }
 
@@ -427,6 +452,7 @@ static void stop_node(struct plab_node *n)
 
 	assert_int_equal(proxy_worker_open(w), 0);
 	h2_events_fini(&w->scratch);
+	h2_events_fini(&w->inner_scratch);
 	snapshot_unref(w->certs);
 	mesh_unref(w->mesh);
 	live_table_fini(&w->live); /* checks that it is empty, as the next two do */
@@ -459,11 +485,13 @@ void plab_fini(void)
 	plab_close_apps();
 	plab_drain(0);
 	plab_drain(1);
-	for (unsigned int t = 0; t < PLAB_TURNS_MAX && !drained(); t++) {
+	gateway_stop();
+	for (unsigned int t = 0; t < PLAB_TURNS_MAX && !(drained() && gateway_idle()); t++) {
 		plab_turn();
 		plab_close_apps(); /* what was only now accepted */
 	}
-	assert_true(drained());
+	assert_true(drained() && gateway_idle());
+	gateway_fini();
 	for (unsigned int i = 0; i < plab.path_count; i++) {
 		assert_false(plab.path[i].connecting);
 		if (plab.listener[i] >= 0)
@@ -512,7 +540,7 @@ struct plab_path *plab_open(enum path_kind kind)
 	p->app[0].read_max = SIZE_MAX;
 	p->app[1].read_max = SIZE_MAX;
 	plab_safe++;
-	target = target_of(p);
+	target = listener_of(p);
 	if (!is_closed_kind(p))
 		plab.listener[i] = sim_listen(plab.loop, &target, 0);
 	p->app[0].fd = sim_socket(plab.loop);

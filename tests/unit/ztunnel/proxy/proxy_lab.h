@@ -4,6 +4,7 @@
  * simulated sockets, for tests. Everything between an application's connect and the other's accept is the product.
  *
  *   application ⇄ outbound ⇄ TLS and HTTP/2 ⇄ inbound ⇄ application      PATH_HBONE
+ *   the same with a gateway and a second tunnel within the first         PATH_FAR
  *   application ⇄ outbound ⇄ application                                 PATH_PLAIN_OUT
  *   application ⇄ inbound ⇄ application                                  PATH_PLAIN_IN
  */
@@ -31,6 +32,7 @@ enum path_kind {
 	PATH_PLAIN_IN,     /* from somebody off the mesh to a pod */
 	PATH_HBONE_CLOSED, /* to a port of a pod of the mesh at which nobody listens */
 	PATH_PLAIN_CLOSED, /* the same off the mesh */
+	PATH_FAR,          /* to the same pod as a service of another network, through a gateway */
 	PATH_KINDS,
 };
 

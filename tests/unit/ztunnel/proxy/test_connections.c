@@ -61,6 +61,14 @@ static void plan_app(struct plab_app *a, enum plab_ending ending)
 	a->delay = (unsigned int)(roll(3) == 0 ? roll(40) : 0);
 }
 
+/* One at whose end somebody listens. */
+static enum path_kind roll_open_kind(void)
+{
+	static const enum path_kind kinds[] = {PATH_HBONE, PATH_PLAIN_OUT, PATH_PLAIN_IN, PATH_FAR};
+
+	return kinds[roll(4)];
+}
+
 static void plan_orderly(struct plab_path *p)
 {
 	unsigned int late = (unsigned int)roll(3); /* 2: neither */
@@ -108,7 +116,7 @@ static void what_ends_in_order_arrives_whole_and_ends_in_order(void **state)
 
 		start(seed, &opt);
 		for (unsigned int i = 0; i < n; i++)
-			plan_orderly(plab_open((enum path_kind)roll(PATH_PLAIN_IN + 1)));
+			plan_orderly(plab_open(roll_open_kind()));
 		plab_run();
 		for (unsigned int i = 0; i < n; i++) {
 			for (unsigned int side = 0; side < 2; side++)
@@ -129,7 +137,7 @@ static void whoever_resets_is_heard_as_a_reset(void **state)
 		struct plab_path *p;
 
 		start(seed, &opt);
-		p = plab_open((enum path_kind)roll(PATH_PLAIN_IN + 1));
+		p = plab_open(roll_open_kind());
 		plan_orderly(p);
 		p->app[from].ending = END_RESET;
 		p->app[1 - from].ending = END_AFTER_FIN;

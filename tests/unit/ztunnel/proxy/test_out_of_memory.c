@@ -136,6 +136,7 @@ static void without_any_one_allocation_connections_go_on_or_are_reset(void **sta
 	run_all(PATH_HBONE, 1, 1, 200);
 	run_all(PATH_PLAIN_OUT, 1, 1, 20);
 	run_all(PATH_PLAIN_IN, 1, 1, 20);
+	run_all(PATH_FAR, 1, 1, 300);
 }
 
 static void without_any_twenty_allocations_in_a_row_connections_go_on_or_are_reset(void **state)
@@ -144,6 +145,7 @@ static void without_any_twenty_allocations_in_a_row_connections_go_on_or_are_res
 	run_all(PATH_HBONE, 20, 7, 200);
 	run_all(PATH_PLAIN_OUT, 20, 1, 20);
 	run_all(PATH_PLAIN_IN, 20, 1, 20);
+	run_all(PATH_FAR, 20, 7, 300);
 }
 
 int main(void)
