@@ -6,8 +6,15 @@ import threading
 import pytest
 
 import talk
+from ztunnel import wait_until
 
 PORT = 8080
+
+
+def wait_unread(conn):
+    """Until there is something to read."""
+    conn.settimeout(10)
+    assert conn.recv(1, socket.MSG_PEEK)
 
 
 @pytest.fixture
@@ -114,10 +121,88 @@ def test_a_server_that_speaks_first_is_heard_and_a_client_that_waits_is_served(m
             assert talk.read_all(conn) == b"bye"
 
 
+@pytest.mark.asan
+@pytest.mark.parametrize("where", ["a pod of the mesh", "a stranger", "into the mesh"])
+def test_a_refused_connect_is_a_reset_and_not_an_empty_success(mesh, where):
+    """The application is connected before its target is known to refuse: all that is left is to say so at once."""
+    place, address = {"a pod of the mesh": (mesh.client, mesh.server.ip4),
+                      "a stranger": (mesh.client, mesh.ext.ip4),
+                      "into the mesh": (mesh.ext, mesh.server.ip4)}[where]
+    try:
+        with place.connect(address, 9) as conn:
+            assert talk.ending(conn) == "reset"
+    except ConnectionError:
+        pass  # the reset was faster than the call
+
+
+@pytest.mark.asan
+@pytest.mark.parametrize("first", ["client", "server"])
+def test_a_close_with_unread_data_is_a_reset(pair, first):
+    client, server = pair()
+    closing, other = (client, server) if first == "client" else (server, client)
+    other.sendall(b"never read" * 1000)
+    wait_unread(closing)
+    closing.close()
+    assert talk.ending(other) == "reset"
+
+
+@pytest.mark.parametrize("first", ["client", "server"])
+def test_a_reset_behind_bytes_under_way_is_never_a_clean_end(pair, first):
+    """Linger 0 with a megabyte on its way: what arrives is a beginning of it, and then a reset."""
+    client, server = pair()
+    resetting, other = (client, server) if first == "client" else (server, client)
+    payload = bytes(range(256)) * 4096
+    resetting.settimeout(10)
+    sender = threading.Thread(target=lambda: (resetting.sendall(payload), talk.reset(resetting)))
+    sender.start()
+    got, end = b"", "open"
+    other.settimeout(15)
+    try:
+        while True:
+            part = other.recv(65536)
+            if not part:
+                end = "fin"
+                break
+            got += part
+    except ConnectionResetError:
+        end = "reset"
+    sender.join(10)
+    assert end == "reset"
+    assert payload.startswith(got)
+
+
+@pytest.mark.parametrize("first", ["client", "server"])
+def test_a_half_close_and_then_a_reset_of_the_same_side(pair, first):
+    client, server = pair()
+    resetting, other = (client, server) if first == "client" else (server, client)
+    resetting.sendall(b"all I have")
+    resetting.shutdown(socket.SHUT_WR)
+    other.settimeout(10)
+    assert talk.read_all(other) == b"all I have"
+    talk.reset(resetting)
+
+    def told():
+        try:
+            other.sendall(b"x")
+            return False
+        except ConnectionError:
+            return True
+    wait_until(told, 15, "the writer hears that nobody listens")
+
+
+def test_both_may_end_at_once(pair):
+    client, server = pair()
+    for conn in (client, server):
+        conn.sendall(b"bye" * 1000)
+        conn.shutdown(socket.SHUT_WR)
+    for conn in (client, server):
+        conn.settimeout(10)
+        assert talk.read_all(conn) == b"bye" * 1000
+
+
 def test_no_connection_is_left_behind(mesh, pair):
     """After all of the above nothing lingers in either ztunnel."""
-    import ztunnel
     def idle():
         return all(n.ztunnel.metrics().total("culvert_hbone_streams_open") == 0
                    for n in (mesh.a, mesh.b))
-    ztunnel.wait_until(idle, 20, "every stream is closed")
+    wait_until(idle, 20, "every stream is closed")
