@@ -601,6 +601,7 @@ static bool push(struct plab_path *p, int side)
 
 static void show_paths(void)
 {
+	print_error("seed %llu\n", (unsigned long long)plab.opt.sim.seed);
 	for (unsigned int i = 0; i < plab.path_count; i++) {
 		const struct plab_path *p = &plab.path[i];
 
