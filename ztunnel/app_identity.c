@@ -192,6 +192,7 @@ enum err app_identity_start(struct app *app, char why[STEWARD_WHY_MAX])
 
 	app->tls.pqc_only =
 		s->compliance_policy != NULL && strcmp(s->compliance_policy, "pqc") == 0;
+	app->tls.tls12 = s->tls12_enabled != NULL && strcmp(s->tls12_enabled, "true") == 0;
 	if (e == ERR_OK)
 		e = tls_policy_check(&app->tls, why, STEWARD_WHY_MAX);
 	if (e != ERR_OK)

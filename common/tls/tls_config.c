@@ -252,18 +252,45 @@ static enum err load_trust(WOLFSSL_CTX *ctx, const struct tls_config *c, const s
 	return ERR_OK;
 }
 
-static enum err load_options(WOLFSSL_CTX *ctx, bool pqc_only, const struct reason *why)
+static bool speaks_12(const struct tls_policy *p)
 {
+	return p->tls12 && !p->pqc_only;
+}
+
+/* Without TLS 1.2 the methods are those of 1.3 alone: nothing of another version is looked at. */
+static WOLFSSL_METHOD *method_of(const struct tls_policy *p, enum tls_role role)
+{
+#ifndef WOLFSSL_NO_TLS12
+	if (speaks_12(p))
+		return role == TLS_CLIENT ? wolfTLS_client_method() : wolfTLS_server_method();
+#else
+	(void)p;
+#endif
+	return role == TLS_CLIENT ? wolfTLSv1_3_client_method() : wolfTLSv1_3_server_method();
+}
+
+static enum err load_options(WOLFSSL_CTX *ctx, const struct tls_policy *policy,
+                             const struct reason *why)
+{
+	static const char suites_13[] = "TLS13-AES256-GCM-SHA384:TLS13-AES128-GCM-SHA256";
+	static const char suites_12[] = "TLS13-AES256-GCM-SHA384:TLS13-AES128-GCM-SHA256:"
+					"ECDHE-ECDSA-AES256-GCM-SHA384:ECDHE-RSA-AES256-GCM-SHA384:"
+					"ECDHE-ECDSA-AES128-GCM-SHA256:ECDHE-RSA-AES128-GCM-SHA256";
 	static const int groups[] = {WOLFSSL_ECC_X25519, WOLFSSL_ECC_SECP256R1,
 	                             WOLFSSL_ECC_SECP384R1, WOLFSSL_X25519MLKEM768};
 	const unsigned int count = sizeof(groups) / sizeof(groups[0]);
-	const unsigned int first = pqc_only ? count - 1 : 0;
+	const unsigned int first = policy->pqc_only ? count - 1 : 0;
 	int offered[sizeof(groups) / sizeof(groups[0])];
 
 	memcpy(offered, groups, sizeof(groups));
-	if (wolfSSL_CTX_set_cipher_list(ctx, "TLS13-AES256-GCM-SHA384:TLS13-AES128-GCM-SHA256") !=
+	if (wolfSSL_CTX_set_cipher_list(ctx, speaks_12(policy) ? suites_12 : suites_13) !=
 	    WOLFSSL_SUCCESS)
 		return explain(why, ERR_TLS, "this TLS library has no AES-GCM suites");
+	if (wolfSSL_CTX_SetMinVersion(ctx, speaks_12(policy) ? WOLFSSL_TLSV1_2 : WOLFSSL_TLSV1_3) !=
+	    WOLFSSL_SUCCESS)
+		return explain(why, ERR_TLS, "this TLS library was built without TLS 1.2");
+	/* nobody resumes: each handshake proves the peer anew */
+	(void)wolfSSL_CTX_set_session_cache_mode(ctx, WOLFSSL_SESS_CACHE_OFF);
 	if (wolfSSL_CTX_set_groups(ctx, offered + first, (int)(count - first)) != WOLFSSL_SUCCESS)
 		return explain(why, ERR_TLS, "this TLS library lacks a key exchange group");
 	return ERR_OK;
@@ -272,12 +299,12 @@ static enum err load_options(WOLFSSL_CTX *ctx, bool pqc_only, const struct reaso
 enum err tls_policy_check(const struct tls_policy *p, char *why_text, size_t why_len)
 {
 	const struct reason why = {.text = why_text, .len = why_len};
-	WOLFSSL_CTX *ctx = wolfSSL_CTX_new(wolfTLSv1_3_client_method());
+	WOLFSSL_CTX *ctx = wolfSSL_CTX_new(method_of(p, TLS_CLIENT));
 	enum err e;
 
 	if (ctx == NULL)
 		return explain(&why, ERR_MEMORY, "out of memory");
-	e = load_options(ctx, p->pqc_only, &why);
+	e = load_options(ctx, p, &why);
 	wolfSSL_CTX_free(ctx);
 	return e;
 }
@@ -296,7 +323,7 @@ static enum err load_library(WOLFSSL_CTX **ret_ctx, WOLFSSL_METHOD *method,
 	if (e == ERR_OK)
 		e = load_trust(ctx, c, why);
 	if (e == ERR_OK)
-		e = load_options(ctx, c->policy->pqc_only, why);
+		e = load_options(ctx, c->policy, why);
 	return e;
 }
 
@@ -316,9 +343,9 @@ enum err tls_config_new(const struct tls_material *m, struct tls_config **ret_cf
 	c->policy = m->policy == NULL ? &default_policy : m->policy;
 	e = read_material(c, m, &why);
 	if (e == ERR_OK && c->kind != TLS_HOST_SERVER)
-		e = load_library(&c->client, wolfTLSv1_3_client_method(), c, m, &why);
+		e = load_library(&c->client, method_of(c->policy, TLS_CLIENT), c, m, &why);
 	if (e == ERR_OK && c->kind != TLS_HOST_CLIENT)
-		e = load_library(&c->server, wolfTLSv1_3_server_method(), c, m, &why);
+		e = load_library(&c->server, method_of(c->policy, TLS_SERVER), c, m, &why);
 	if (e == ERR_OK && c->kind == TLS_MESH && wolfSSL_CTX_mutual_auth(c->server, 1) != 0)
 		e = explain(&why, ERR_TLS, "this TLS library cannot demand client certificates");
 	if (e != ERR_OK) {
@@ -417,6 +444,11 @@ const struct span *tls_config_roots(const struct tls_config *c, unsigned int *re
 const struct tls_policy *tls_config_policy(const struct tls_config *c)
 {
 	return c->policy;
+}
+
+bool tls_config_speaks_12(const struct tls_config *c)
+{
+	return speaks_12(c->policy);
 }
 
 enum err tls_global_init(void)

@@ -24,6 +24,9 @@ struct revocation;
 /* What holds for every handshake of the process; the same for all configs, and outlives them. Zeroed: the default. */
 struct tls_policy {
 	bool pqc_only; /* COMPLIANCE_POLICY=pqc: X25519MLKEM768 and no other group (contract 5.2) */
+	/* TLS12_ENABLED: TLS 1.2 as well, where the peer has no 1.3; with pqc_only 1.3 alone all the same, as 1.2 has no
+	 * such group. */
+	bool tls12;
 	/* Trust domains that stand for our own, too: TRUST_DOMAIN_ALIASES. */
 	const char *const *aliases;
 	unsigned int alias_count;

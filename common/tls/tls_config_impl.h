@@ -18,5 +18,7 @@ const struct span *tls_config_root_names(const struct tls_config *c, unsigned in
 /* The roots themselves, in DER; borrowed. */
 const struct span *tls_config_roots(const struct tls_config *c, unsigned int *ret_count);
 const struct tls_policy *tls_config_policy(const struct tls_config *c);
+/* TLS 1.2 is spoken, too. */
+bool tls_config_speaks_12(const struct tls_config *c);
 
 #endif

@@ -13,8 +13,16 @@
 #include "common/base/clock.h"
 #include "common/base/mem.h"
 #include "common/tls/revocation.h"
+#include "common/tls/tls12.h"
 #include "common/tls/tls_config_impl.h"
 #include "common/tls/tls_verify.h"
+
+/* Of a handshake that may turn out to be one of TLS 1.2: what its keys are made from. */
+struct tls12_facts {
+	struct buf flight[2]; /* the first octets of the client, of the server */
+	uint8_t master[TLS12_MASTER];
+	bool have_master;
+};
 
 static char alpn_h2[] = "h2"; /* the library's face wants it writable; it is only read */
 
@@ -30,6 +38,7 @@ struct tls_handshake {
 	enum err cause; /* the first thing that went wrong, more exact than what the library says */
 	struct tls_traffic traffic;
 	bool have_client, have_server; /* secrets */
+	struct tls12_facts *v12;       /* NULL: TLS 1.2 is not spoken */
 	char *peer;                    /* not NULL: our verification accepted it */
 	struct peer_chain *chain;      /* to find it revoked later; NULL: nothing is kept */
 };
@@ -38,6 +47,18 @@ static void fail(struct tls_handshake *h, enum err e)
 {
 	if (h->cause == ERR_OK)
 		h->cause = e;
+}
+
+/* Keep the beginning of what one side says. */
+static void note_flight(struct tls_handshake *h, enum tls_role who, struct span bytes)
+{
+	struct buf *flight = h->v12 == NULL ? NULL : &h->v12->flight[who];
+
+	if (flight == NULL || flight->n == TLS12_FLIGHT_MAX)
+		return;
+	if (bytes.n > TLS12_FLIGHT_MAX - flight->n)
+		bytes.n = TLS12_FLIGHT_MAX - flight->n;
+	buf_put(flight, bytes);
 }
 
 static int on_recv(WOLFSSL *ssl, char *p, int n, void *arg)
@@ -56,6 +77,7 @@ static int on_recv(WOLFSSL *ssl, char *p, int n, void *arg)
 		return WOLFSSL_CBIO_ERR_GENERAL;
 	}
 	memcpy(p, h->in.p + h->used, take);
+	note_flight(h, h->role == TLS_CLIENT ? TLS_SERVER : TLS_CLIENT, span_of(p, take));
 	h->used += take;
 	h->total += take;
 	return (int)take;
@@ -67,6 +89,7 @@ static int on_send(WOLFSSL *ssl, char *p, int n, void *arg)
 
 	(void)ssl;
 	buf_put(h->out, span_of(p, (size_t)n));
+	note_flight(h, h->role, span_of(p, (size_t)n));
 	if (buf_status(h->out) == ERR_OK)
 		return n;
 	fail(h, ERR_LIMIT);
@@ -91,6 +114,66 @@ static int on_secret(WOLFSSL *ssl, int id, const unsigned char *secret, int secr
 	else
 		h->have_server = true;
 	return 0;
+}
+
+#ifndef WOLFSSL_NO_TLS12
+/* The master secret of TLS 1.2. */
+static int on_master(WOLFSSL *ssl, void *secret, int secret_len, void *arg)
+{
+	struct tls_handshake *h = arg;
+
+	(void)ssl;
+	if (h->v12 == NULL || secret_len != TLS12_MASTER)
+		return -1;
+	memcpy(h->v12->master, secret, TLS12_MASTER);
+	h->v12->have_master = true;
+	return 0;
+}
+
+static bool set_up_12(struct tls_handshake *h)
+{
+	h->v12 = calloc(1, sizeof(*h->v12));
+	if (h->v12 == NULL)
+		return false;
+	for (int i = 0; i < 2; i++)
+		buf_init(&h->v12->flight[i], TLS12_FLIGHT_MAX);
+	return wolfSSL_set_secret_cb(h->ssl, on_master, h) == WOLFSSL_SUCCESS;
+}
+#else
+static bool set_up_12(struct tls_handshake *h)
+{
+	(void)h;
+	return false; /* tls_policy_check refused this before */
+}
+#endif
+
+static void forget_12(struct tls_handshake *h)
+{
+	if (h->v12 == NULL)
+		return;
+	for (int i = 0; i < 2; i++)
+		buf_fini(&h->v12->flight[i]);
+	mem_wipe(h->v12, sizeof(*h->v12));
+	free(h->v12);
+	h->v12 = NULL;
+}
+
+/* Over, and it was TLS 1.2: its keys take the place of the secrets. */
+static enum err take_keys_12(struct tls_handshake *h)
+{
+	struct tls12_hello client, server;
+	enum err e;
+
+	if (h->v12 == NULL || !h->v12->have_master || h->have_client || h->have_server)
+		return ERR_TLS;
+	e = tls12_read_hello(buf_span(&h->v12->flight[TLS_CLIENT]), false, &client);
+	if (e == ERR_OK)
+		e = tls12_read_hello(buf_span(&h->v12->flight[TLS_SERVER]), true, &server);
+	if (e == ERR_OK)
+		e = tls12_keys(&client, &server, h->v12->master, &h->traffic);
+	h->have_client = e == ERR_OK;
+	h->have_server = e == ERR_OK;
+	return e;
 }
 
 /* What the library says is wrong with a certificate. */
@@ -257,6 +340,8 @@ static bool set_up(struct tls_handshake *h)
 		                   WOLFSSL_VERIFY_PEER | WOLFSSL_VERIFY_FAIL_IF_NO_PEER_CERT,
 		                   on_verify);
 	wolfSSL_SetCertCbCtx(h->ssl, h);
+	if (tls_config_speaks_12(h->cfg) && !set_up_12(h))
+		return false;
 	return wolfSSL_set_tls13_secret_cb(h->ssl, on_secret, h) == WOLFSSL_SUCCESS &&
 	       wolfSSL_UseALPN(h->ssl, alpn_h2, sizeof(alpn_h2) - 1,
 	                       WOLFSSL_ALPN_FAILED_ON_MISMATCH) == WOLFSSL_SUCCESS;
@@ -288,6 +373,7 @@ void tls_handshake_free(struct tls_handshake *h)
 	wolfSSL_free(h->ssl);
 	free(h->peer);
 	peer_chain_free(h->chain);
+	forget_12(h);
 	mem_wipe(h, sizeof(*h));
 	free(h);
 }
@@ -330,6 +416,8 @@ enum err tls_handshake_step(struct tls_handshake *h, struct span in, size_t *ret
 	h->out = NULL;
 	if (ret == WOLFSSL_SUCCESS) {
 		*ret_done = true;
+		if (wolfSSL_GetVersion(h->ssl) != WOLFSSL_TLSV1_3 && take_keys_12(h) != ERR_OK)
+			return h->cause == ERR_OK ? ERR_TLS : h->cause;
 		return check_end(h);
 	}
 	if (h->cause != ERR_OK)

@@ -19,8 +19,10 @@
 struct tls_handshake;
 
 struct tls_traffic {
+	/* secrets; of TLS 1.2 the keys, and behind each its salt */
 	uint8_t client[TLS_SECRET_MAX], server[TLS_SECRET_MAX];
-	size_t len; /* of each */
+	size_t len; /* of each, the salt not counted */
+	bool v12;
 };
 
 /* cfg outlives the handshake. NULL when out of memory. */

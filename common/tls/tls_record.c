@@ -12,8 +12,16 @@
 enum {
 	SHA256_SECRET = 32,
 	SHA384_SECRET = 48,
-	RECORD_VERSION = 0x0303, /* RFC 8446 5.2 */
+	RECORD_VERSION = 0x0303, /* RFC 8446 5.2; of TLS 1.2 itself, too */
+	AAD12_LEN = 13,          /* number, type, version, length: RFC 5246 6.2.3.3 */
+	PLAIN12_MAX = 16384,     /* RFC 5246 6.2.1 */
 };
+
+/*
+ * Records under one key of TLS 1.2, which has no other one to change to: their nonces are counted and never meet, and
+ * 2^32 full ones leave an attacker a chance of 2^-41 (RFC 8446 5.5 counts so).
+ */
+static const uint64_t key12_records_max = (uint64_t)1 << 32;
 
 /* HKDF-Expand-Label with an empty context, RFC 8446 7.1. */
 static enum err expand(const struct tls_direction *d, const char *label, uint8_t *out, size_t n)
@@ -37,6 +45,10 @@ static enum err warm(struct tls_direction *d)
 
 	if (d->key != NULL)
 		return ERR_OK;
+	if (d->v12) {
+		d->key = tls_aead_new(tls_aead_best(), span_of(d->secret, d->secret_len));
+		return d->key == NULL ? ERR_MEMORY : ERR_OK;
+	}
 	e = expand(d, "key", key, key_len);
 	if (e == ERR_OK) {
 		d->key = tls_aead_new(tls_aead_best(), span_of(key, key_len));
@@ -55,6 +67,19 @@ enum err tls_direction_init(struct tls_direction *d, struct span secret)
 	memcpy(d->secret, secret.p, secret.n);
 	d->secret_len = (uint8_t)secret.n;
 	return expand(d, "iv", d->iv, sizeof(d->iv));
+}
+
+enum err tls_direction_init_12(struct tls_direction *d, struct span key, struct span salt)
+{
+	memset(d, 0, sizeof(*d));
+	if ((key.n != 16 && key.n != 32) || salt.n != TLS12_SALT)
+		return ERR_TLS;
+	memcpy(d->secret, key.p, key.n);
+	memcpy(d->iv, salt.p, salt.n);
+	d->secret_len = (uint8_t)key.n;
+	d->v12 = true;
+	d->seq = 1; /* Finished was the first */
+	return ERR_OK;
 }
 
 void tls_direction_fini(struct tls_direction *d)
@@ -92,6 +117,90 @@ static void make_nonce(const struct tls_direction *d, uint8_t nonce[TLS_AEAD_NON
 		nonce[TLS_AEAD_NONCE - 1 - i] ^= (uint8_t)(d->seq >> (8 * i));
 }
 
+static void put_u64(uint8_t *to, uint64_t v)
+{
+	for (unsigned int i = 0; i < 8; i++)
+		to[i] = (uint8_t)(v >> (8 * (7 - i)));
+}
+
+/* What a record of TLS 1.2 is bound to, and its nonce: the salt and what stands in front of the content. */
+static void bind_12(const struct tls_direction *d, const uint8_t *record, size_t n,
+                    uint8_t nonce[TLS_AEAD_NONCE], uint8_t aad[AAD12_LEN])
+{
+	memcpy(nonce, d->iv, TLS12_SALT);
+	memcpy(nonce + TLS12_SALT, record + TLS_RECORD_HEAD, TLS12_EXPLICIT);
+	put_u64(aad, d->seq);
+	memcpy(aad + 8, record, 3); /* type and version */
+	aad[11] = (uint8_t)(n >> 8);
+	aad[12] = (uint8_t)n;
+}
+
+static enum err seal_12(struct tls_direction *d, enum tls_content type, uint8_t *record, size_t n,
+                        size_t *ret_len)
+{
+	const size_t payload = TLS12_EXPLICIT + n + TLS_AEAD_TAG;
+	uint8_t nonce[TLS_AEAD_NONCE], aad[AAD12_LEN];
+	uint8_t *p = record + TLS_RECORD_HEAD + TLS12_EXPLICIT;
+	enum err e;
+
+	CHECK(n <= PLAIN12_MAX);
+	if (d->seq >= key12_records_max)
+		return ERR_TLS;
+	e = warm(d);
+	if (e != ERR_OK)
+		return e;
+	memmove(p, record + TLS_RECORD_HEAD, n);
+	record[0] = (uint8_t)type;
+	record[1] = RECORD_VERSION >> 8;
+	record[2] = RECORD_VERSION & 0xff;
+	record[3] = (uint8_t)(payload >> 8);
+	record[4] = (uint8_t)payload;
+	put_u64(record + TLS_RECORD_HEAD,
+	        d->seq); /* the number is the nonce: it never comes again */
+	bind_12(d, record, n, nonce, aad);
+	d->seq++;
+	tls_aead_seal(d->key, nonce, span_of(aad, sizeof(aad)), p, n);
+	*ret_len = TLS_RECORD_HEAD + payload;
+	return ERR_OK;
+}
+
+static enum err open_12(struct tls_direction *d, uint8_t *record, size_t len,
+                        struct tls_record_inner *ret, enum tls_alert *ret_alert)
+{
+	const size_t overhead = TLS_RECORD_HEAD + TLS12_EXPLICIT + TLS_AEAD_TAG;
+	uint8_t nonce[TLS_AEAD_NONCE], aad[AAD12_LEN];
+	uint8_t *p = record + TLS_RECORD_HEAD + TLS12_EXPLICIT;
+	enum err e;
+
+	*ret_alert = TLS_ALERT_DECODE_ERROR;
+	if (len < TLS_RECORD_HEAD || (size_t)(record[3] << 8 | record[4]) != len - TLS_RECORD_HEAD)
+		return ERR_TLS;
+	*ret_alert = TLS_ALERT_UNEXPECTED_MESSAGE;
+	if (record[0] < TLS_CONTENT_ALERT || record[0] > TLS_CONTENT_DATA || record[1] != 3 ||
+	    record[2] != 3)
+		return ERR_TLS;
+	*ret_alert = TLS_ALERT_BAD_RECORD_MAC;
+	if (len < overhead)
+		return ERR_TLS;
+	*ret_alert = TLS_ALERT_RECORD_OVERFLOW;
+	if (len - overhead > PLAIN12_MAX)
+		return ERR_TLS;
+	*ret_alert = TLS_ALERT_INTERNAL_ERROR;
+	e = warm(d);
+	if (e != ERR_OK)
+		return e;
+	*ret_alert = TLS_ALERT_BAD_RECORD_MAC;
+	bind_12(d, record, len - overhead, nonce, aad);
+	if (d->seq == UINT64_MAX ||
+	    !tls_aead_open(d->key, nonce, span_of(aad, sizeof(aad)), p, len - overhead))
+		return ERR_TLS;
+	d->seq++;
+	ret->type = (enum tls_content)record[0];
+	ret->p = p;
+	ret->n = len - overhead;
+	return ERR_OK;
+}
+
 enum err tls_record_seal(struct tls_direction *d, enum tls_content type, uint8_t *record, size_t n,
                          size_t *ret_len)
 {
@@ -99,6 +208,8 @@ enum err tls_record_seal(struct tls_direction *d, enum tls_content type, uint8_t
 	uint8_t nonce[TLS_AEAD_NONCE];
 	enum err e;
 
+	if (d->v12)
+		return seal_12(d, type, record, n, ret_len);
 	CHECK(inner <= TLS_INNER_MAX);
 	if (d->seq >= TLS_KEY_RECORDS_MAX)
 		return ERR_TLS;
@@ -153,8 +264,11 @@ enum err tls_record_open(struct tls_direction *d, uint8_t *record, size_t len,
 	uint8_t *p = record + TLS_RECORD_HEAD;
 	uint8_t nonce[TLS_AEAD_NONCE];
 	size_t inner;
-	enum err e = check_head(record, len, ret_alert);
+	enum err e;
 
+	if (d->v12)
+		return open_12(d, record, len, ret, ret_alert);
+	e = check_head(record, len, ret_alert);
 	if (e != ERR_OK)
 		return e;
 	e = warm(d);

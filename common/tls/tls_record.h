@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * tls_record - one direction of a TLS 1.3 connection after the handshake: a traffic secret, the key and IV made
- * from it, and a record number; records are protected and opened in place. Pure. RFC 8446 sections 5 and 7.
+ * tls_record - one direction of a TLS connection after the handshake: a traffic secret, the key and IV made from it, and
+ * a record number; records are protected and opened in place. Pure. RFC 8446 sections 5 and 7; of TLS 1.2 AES-GCM
+ * alone, RFC 5288.
  */
 #ifndef COMMON_TLS_TLS_RECORD_H
 #define COMMON_TLS_TLS_RECORD_H
@@ -37,6 +38,8 @@ enum {
 	TLS_KEY_RECORDS_SOFT = 1 << 23, /* from here on a new key is due */
 	TLS_KEY_RECORDS_MAX =
 		1 << 24, /* never seal more under one key; RFC 8446 5.5 allows 2^24.5 */
+	TLS12_SALT = 4,
+	TLS12_EXPLICIT = 8, /* octets of the nonce in front of each record's content, RFC 5288 3 */
 };
 
 /* Embedded; fields are private. */
@@ -44,12 +47,19 @@ struct tls_direction {
 	uint8_t secret[TLS_SECRET_MAX]; /* "application_traffic_secret_N" */
 	uint8_t iv[TLS_AEAD_NONCE];
 	uint8_t secret_len;   /* 32: AES-128 and SHA-256; 48: AES-256 and SHA-384 */
+	bool v12;             /* TLS 1.2: secret is the key, the IV's first four octets the salt */
 	uint64_t seq;         /* of the next record under this key */
 	struct tls_aead *key; /* NULL while cool */
 };
 
 /* secret: 32 or 48 octets, which also tells the suite. Errs: ERR_TLS. */
 MUST_CHECK enum err tls_direction_init(struct tls_direction *d, struct span secret);
+/*
+ * Of TLS 1.2: the key (16 or 32 octets) and the salt (4) of the key block, after the one record of the handshake under
+ * them. Such a key is never changed. Errs: ERR_TLS.
+ */
+MUST_CHECK enum err tls_direction_init_12(struct tls_direction *d, struct span key,
+                                          struct span salt);
 void tls_direction_fini(struct tls_direction *d); /* wipes */
 /* Drop the expanded key; it is made again from the secret when needed. */
 void tls_direction_cool(struct tls_direction *d);
@@ -57,8 +67,8 @@ void tls_direction_cool(struct tls_direction *d);
 MUST_CHECK enum err tls_direction_update(struct tls_direction *d);
 
 /*
- * Protect n (0..16384) octets at record + 5 as content of that type. The memory has 17 octets of room behind
- * them. Errs: ERR_TLS when the key is spent, ERR_MEMORY.
+ * Protect n (0..16384) octets at record + 5 as content of that type. The memory has TLS_RECORD_TAIL octets of room
+ * behind them; in TLS 1.2 they are moved, as the explicit nonce stands in front of them. Errs: ERR_TLS when the key is spent, ERR_MEMORY.
  */
 MUST_CHECK enum err tls_record_seal(struct tls_direction *d, enum tls_content type, uint8_t *record,
                                     size_t n, size_t *ret_len);

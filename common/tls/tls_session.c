@@ -94,15 +94,23 @@ static enum err refuse(struct tls_session *s, enum tls_alert alert)
 	return die(s, ERR_TLS);
 }
 
+static enum err init_direction(struct tls_direction *d, struct span secret,
+                               const struct tls_traffic *t)
+{
+	if (t->v12)
+		return tls_direction_init_12(d, secret, span_of(secret.p + secret.n, TLS12_SALT));
+	return tls_direction_init(d, secret);
+}
+
 /* Take over from the library: two secrets, two counters at zero. */
 static enum err establish(struct tls_session *s)
 {
 	const struct tls_traffic *t = tls_handshake_traffic(s->handshake);
 	const struct span client = span_of(t->client, t->len), server = span_of(t->server, t->len);
-	enum err e = tls_direction_init(&s->rx, s->role == TLS_CLIENT ? server : client);
+	enum err e = init_direction(&s->rx, s->role == TLS_CLIENT ? server : client, t);
 
 	if (e == ERR_OK)
-		e = tls_direction_init(&s->tx, s->role == TLS_CLIENT ? client : server);
+		e = init_direction(&s->tx, s->role == TLS_CLIENT ? client : server, t);
 	if (e != ERR_OK)
 		return e;
 	s->peer = tls_handshake_take_peer(s->handshake);
@@ -245,7 +253,8 @@ static enum err take_handshake(struct tls_session *s, const struct tls_record_in
 {
 	enum err e;
 
-	if (in->n == 0)
+	/* in TLS 1.2 nothing comes after Finished but a renegotiation, which we do not do */
+	if (in->n == 0 || s->rx.v12)
 		return refuse(s, TLS_ALERT_UNEXPECTED_MESSAGE);
 	buf_put(&s->message, span_of(in->p, in->n));
 	if (buf_status(&s->message) != ERR_OK)
@@ -381,7 +390,7 @@ bool tls_session_wants_send(const struct tls_session *s)
 		return false;
 	if (s->cause != ERR_OK)
 		return s->has_alert;
-	return s->update_due || s->tx.seq >= TLS_KEY_RECORDS_SOFT;
+	return !s->tx.v12 && (s->update_due || s->tx.seq >= TLS_KEY_RECORDS_SOFT);
 }
 
 enum err tls_session_pending(struct tls_session *s, struct buf *out)

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * tls_session - one TLS 1.3 connection as a pure state machine: cipher bytes in and out, plain bytes in and
- * out, no socket, no clock of its own. RFC 8446.
+ * out, no socket, no clock of its own. RFC 8446. TLS 1.2 (RFC 5246, AES-GCM alone) where the policy allows it.
  *
  * wolfSSL does the handshake. After it, records are sealed and opened in place by our own record layer with
  * the traffic secrets, and the wolfSSL object is freed: an idle session is two keys, two IVs, two counters.
@@ -22,7 +22,8 @@ enum tls_role { TLS_CLIENT, TLS_SERVER };
 
 enum {
 	TLS_RECORD_HEAD = 5,
-	TLS_RECORD_TAIL = 17,             /* content type and AEAD tag */
+	/* Room behind the plain octets: content type and AEAD tag; in TLS 1.2 they are moved by the explicit nonce. */
+	TLS_RECORD_TAIL = 24,
 	TLS_RECORD_MAX = 5 + 16384 + 256, /* RFC 8446 5.2: largest record a peer may send */
 	TLS_HANDSHAKE_IN_MAX = 64 * 1024, /* octets a peer may make us read before it is known */
 };

@@ -176,8 +176,8 @@ static void all_mistakes_are_told_at_once(void **state)
 static void what_would_weaken_security_is_refused_unless_it_changes_nothing(void **state)
 {
 	static const char *const refused[] = {
-		"TLS12_ENABLED=true", "XDS_ADDRESS=istiod:15012", "CA_ADDRESS=x:1",
-		"FAKE_CA=true",       "PROXY_MODE=dedicated",     "ENABLE_PROXY=false",
+		"XDS_ADDRESS=istiod:15012", "CA_ADDRESS=x:1",     "FAKE_CA=true",
+		"PROXY_MODE=dedicated",     "ENABLE_PROXY=false",
 	};
 
 	(void)state;

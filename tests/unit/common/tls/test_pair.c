@@ -59,7 +59,7 @@ void test_put_sealed(struct tls_session *s, struct buf *to, struct span plain)
 	assert_non_null(record);
 	memcpy(record + TLS_RECORD_HEAD, plain.p, plain.n);
 	assert_int_equal(tls_session_seal(s, record, plain.n, &len), ERR_OK);
-	assert_int_equal(len, TLS_RECORD_HEAD + plain.n + TLS_RECORD_TAIL);
+	assert_true(len <= TLS_RECORD_HEAD + plain.n + TLS_RECORD_TAIL);
 	buf_added(to, len);
 }
 

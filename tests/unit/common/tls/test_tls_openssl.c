@@ -363,11 +363,27 @@ static void our_client_talks_to_openssl_as_server(void **state)
 	buf_fini(&in);
 }
 
+static struct tls_config *config_under(const struct tls_policy *policy)
+{
+	struct tls_config *cfg = NULL;
+	struct tls_material view;
+	struct test_material m;
+	char why[200] = "";
+
+	test_pki_issue(&root, &(struct test_leaf){.uris = {ALICE}}, &m);
+	view = test_material_view(&m);
+	view.policy = policy;
+	if (tls_config_new(&view, &cfg, why, sizeof(why)) != ERR_OK)
+		fail_msg("%s", why);
+	test_material_fini(&m);
+	return cfg;
+}
+
 /* Our server against an s_client with these options; returns what the handshake came to. */
-static enum err meet_client(const char *options)
+static enum err meet_client(const char *options, const struct tls_policy *policy)
 {
 	const struct tls_expect nobody = {0};
-	struct tls_config *cfg = test_pki_config(&root, ALICE);
+	struct tls_config *cfg = config_under(policy);
 	struct tls_session *s = tls_session_new(cfg, TLS_SERVER, &nobody);
 	enum err e = ERR_OK;
 	struct buf in, out;
@@ -420,9 +436,9 @@ static void openssl_with_another_suite_or_version_is_refused(void **state)
 
 	(void)state;
 	for (size_t i = 0; i < ARRAY_LEN(refused); i++)
-		assert_int_not_equal(meet_client(refused[i]), ERR_OK);
+		assert_int_not_equal(meet_client(refused[i], NULL), ERR_OK);
 	for (size_t i = 0; i < ARRAY_LEN(served); i++)
-		assert_int_equal(meet_client(served[i]), ERR_OK);
+		assert_int_equal(meet_client(served[i], NULL), ERR_OK);
 }
 
 /* A server that makes no tickets, and one that makes many. */
@@ -463,12 +479,156 @@ static void our_client_needs_no_tickets_and_is_not_troubled_by_many(void **state
 	}
 }
 
+static const struct tls_policy with_12 = {.tls12 = true};
+
+static void openssl_as_client_speaks_tls_1_2_with_us_where_that_is_enabled(void **state)
+{
+	static const char *const suites[] = {"ECDHE-ECDSA-AES128-GCM-SHA256",
+	                                     "ECDHE-ECDSA-AES256-GCM-SHA384"};
+	const struct tls_expect nobody = {0};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(suites); i++) {
+		struct tls_config *cfg = config_under(&with_12);
+		struct tls_session *s = tls_session_new(cfg, TLS_SERVER, &nobody);
+		char command[512];
+		uint16_t port = 0;
+		struct program p;
+		struct buf in;
+		int listener = listen_anywhere(&port), fd;
+
+		buf_init(&in, PIPE);
+		(void)snprintf(command, sizeof(command),
+		               "exec openssl s_client -connect 127.0.0.1:%u -cert leaf.pem "
+		               "-cert_chain chain.pem -key key.pem -CAfile roots.pem -alpn h2 "
+		               "-verify_return_error -verify 4 -tls1_2 -cipher %s",
+		               port, suites[i]);
+		start(&p, command);
+		fd = accept(listener, NULL, NULL);
+		shake(s, fd, &in);
+		assert_string_equal(tls_session_peer(s), BOB);
+		expect_output(&p, "Extended master secret: yes");
+		for (int round = 0; round < 5; round++) {
+			assert_int_equal(write(p.to, "hello from openssl\n", 19), 19);
+			hear(s, fd, &in, "hello from openssl");
+			say(s, fd, "hello from us\n");
+			expect_output(&p, "hello from us");
+			tls_session_cool(s);
+			tls_session_key_update(s, true); /* means nothing here */
+			assert_false(tls_session_wants_send(s));
+		}
+		/* "R" has s_client begin a renegotiation */
+		assert_int_equal(write(p.to, "R\n", 2), 2);
+		for (;;) {
+			struct tls_opened o;
+			struct buf out;
+			size_t len = 0;
+
+			assert_int_equal(tls_record_len(buf_span(&in), &len), ERR_OK);
+			if (len == 0) {
+				recv_buf(fd, &in);
+				continue;
+			}
+			assert_int_equal(tls_session_open(s, in.p, len, &o), ERR_TLS);
+			buf_init(&out, PIPE);
+			assert_int_equal(tls_session_pending(s, &out), ERR_OK);
+			assert_true(out.n > 0);
+			send_buf(fd, &out);
+			buf_fini(&out);
+			break;
+		}
+		expect_output(&p, "unexpected message");
+		stop(&p);
+		(void)close(fd);
+		(void)close(listener);
+		tls_session_free(s);
+		tls_config_unref(cfg);
+		buf_fini(&in);
+	}
+}
+
+static void we_as_client_speak_tls_1_2_with_openssl_where_that_is_enabled(void **state)
+{
+	static const char *const bob[] = {BOB};
+	const struct tls_expect expect = {.identities = bob, .identity_count = 1};
+
+	(void)state;
+	for (int enabled = 0; enabled < 2; enabled++) {
+		struct tls_config *cfg = config_under(enabled == 1 ? &with_12 : NULL);
+		struct tls_session *s = tls_session_new(cfg, TLS_CLIENT, &expect);
+		char command[512];
+		uint16_t port = 0;
+		struct program p;
+		struct buf in, out;
+		int fd = listen_anywhere(&port);
+		enum err e = ERR_OK;
+
+		(void)close(fd);
+		buf_init(&in, PIPE);
+		buf_init(&out, PIPE);
+		(void)snprintf(command, sizeof(command),
+		               "exec openssl s_server -accept %u -cert leaf.pem -cert_chain "
+		               "chain.pem -key key.pem -CAfile roots.pem -Verify 4 "
+		               "-verify_return_error -alpn h2 -tls1_2",
+		               port);
+		start(&p, command);
+		fd = dial(port);
+		if (enabled == 1) {
+			shake(s, fd, &in);
+			assert_string_equal(tls_session_peer(s), BOB);
+			assert_int_equal(write(p.to, "hello from the server\n", 22), 22);
+			hear(s, fd, &in, "hello from the server");
+			say(s, fd, "hello from us\n");
+			expect_output(&p, "hello from us");
+		} else {
+			while (e == ERR_OK) {
+				size_t used = 0;
+
+				e = tls_session_handshake(s, buf_span(&in), &used, &out);
+				buf_consume(&in, used);
+				send_buf(fd, &out);
+				if (e == ERR_OK)
+					recv_buf(fd, &in);
+			}
+			assert_false(tls_session_established(s));
+		}
+		stop(&p);
+		(void)close(fd);
+		tls_session_free(s);
+		tls_config_unref(cfg);
+		buf_fini(&in);
+		buf_fini(&out);
+	}
+}
+
+static void what_is_weaker_than_our_suites_of_tls_1_2_is_refused(void **state)
+{
+	static const char *const refused[] = {
+		"-tls1_2 -cipher ECDHE-ECDSA-AES128-SHA256",
+		"-tls1_2 -cipher ECDHE-ECDSA-AES256-SHA",
+		"-tls1_2 -cipher ECDHE-ECDSA-CHACHA20-POLY1305",
+		"-tls1_2 -cipher ECDHE-ECDSA-AES128-CCM",
+		"-tls1_1 -cipher ALL:@SECLEVEL=0",
+	};
+	const struct tls_policy pqc = {.tls12 = true, .pqc_only = true};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(refused); i++)
+		assert_int_not_equal(meet_client(refused[i], &with_12), ERR_OK);
+	assert_int_equal(meet_client("-tls1_2", &with_12), ERR_OK);
+	assert_int_equal(meet_client("-tls1_3", &with_12), ERR_OK);
+	assert_int_not_equal(meet_client("-tls1_2", &pqc), ERR_OK);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(openssl_as_client_talks_to_our_server),
 		cmocka_unit_test(our_client_talks_to_openssl_as_server),
 		cmocka_unit_test(openssl_with_another_suite_or_version_is_refused),
+		cmocka_unit_test(openssl_as_client_speaks_tls_1_2_with_us_where_that_is_enabled),
+		cmocka_unit_test(we_as_client_speak_tls_1_2_with_openssl_where_that_is_enabled),
+		cmocka_unit_test(what_is_weaker_than_our_suites_of_tls_1_2_is_refused),
 		cmocka_unit_test(our_client_needs_no_tickets_and_is_not_troubled_by_many),
 	};
 
