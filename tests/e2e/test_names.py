@@ -9,8 +9,8 @@ import nameserver
 import talk
 from ztunnel import wait_until
 
-PLAIN_VIP, PLAIN_VIP6, MESH_VIP, UNKNOWN_VIP, EMPTY_VIP = (
-    "10.96.3.1", "fd00:96::31", "10.96.3.2", "10.96.3.3", "10.96.3.4")
+PLAIN_VIP, PLAIN_VIP6, MESH_VIP, UNKNOWN_VIP, EMPTY_VIP, QUIET_VIP = (
+    "10.96.3.1", "fd00:96::31", "10.96.3.2", "10.96.3.3", "10.96.3.4", "10.96.3.5")
 PORT, SERVICE_PORT = 8080, 80
 
 
@@ -21,7 +21,7 @@ def prepare(mesh):
         f.write("nameserver 127.0.0.1\noptions timeout:2 attempts:2\n")
     mesh.a.ztunnel.extra_env["CULVERT_RESOLV_CONF"] = path
     for name, vips in (("plain", [PLAIN_VIP, PLAIN_VIP6]), ("mesh", [MESH_VIP]),
-                       ("unknown", [UNKNOWN_VIP]), ("empty", [EMPTY_VIP])):
+                       ("unknown", [UNKNOWN_VIP]), ("empty", [EMPTY_VIP]), ("quiet", [QUIET_VIP])):
         service = lab.service(name, vips, {SERVICE_PORT: PORT}, [])
         more = {"protocol": "HBONE", "serviceAccount": "server"} if name == "mesh" else {}
         lab.workload(f"by-name-{name}", hostname=f"{name}.example",
@@ -88,3 +88,22 @@ def test_a_name_without_an_address_is_no_connection_and_the_log_says_so(mesh, na
     words = hbone_peer.error_words()["RESOLVE"]
     wait_until(lambda: mesh.a.ztunnel.access_log(mark, direction="outbound", error=words), 10,
                "the log says why")
+
+
+def test_a_name_server_that_says_nothing_holds_nobody_for_ever(mesh, names):
+    mark = mesh.a.ztunnel.log_size()
+    names.silent = True
+    try:
+        with mesh.client.connect(QUIET_VIP, SERVICE_PORT) as left, \
+                mesh.client.connect(QUIET_VIP, SERVICE_PORT) as patient:
+            talk.reset(left)  # while its name is still being asked for
+            assert talk.ending(patient, 40) == "reset"
+    finally:
+        names.silent = False
+    wait_until(lambda: mesh.a.ztunnel.access_log(
+        mark, direction="outbound", error=hbone_peer.error_words()["RESOLVE"]), 10,
+        "the log says why")
+    assert ("quiet.example", "A") in names.asked
+    wait_until(lambda: mesh.a.ztunnel.metrics().total("istio_tcp_sockets_open",
+                                                      reporter="source") == 0, 40,
+               "nothing is left of either")
