@@ -289,8 +289,10 @@ static enum err load_options(WOLFSSL_CTX *ctx, const struct tls_policy *policy,
 	if (wolfSSL_CTX_SetMinVersion(ctx, speaks_12(policy) ? WOLFSSL_TLSV1_2 : WOLFSSL_TLSV1_3) !=
 	    WOLFSSL_SUCCESS)
 		return explain(why, ERR_TLS, "this TLS library was built without TLS 1.2");
+#ifndef NO_SESSION_CACHE
 	/* nobody resumes: each handshake proves the peer anew */
 	(void)wolfSSL_CTX_set_session_cache_mode(ctx, WOLFSSL_SESS_CACHE_OFF);
+#endif
 	if (wolfSSL_CTX_set_groups(ctx, offered + first, (int)(count - first)) != WOLFSSL_SUCCESS)
 		return explain(why, ERR_TLS, "this TLS library lacks a key exchange group");
 	return ERR_OK;
