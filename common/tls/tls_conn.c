@@ -391,11 +391,11 @@ static void on_received(struct op *op)
 	if (c->state >= TLS_CONN_CLOSING) {
 		if (b != NULL)
 			iobuf_unref(b);
-		if (op->res == -ENOBUFS)
-			wait_for_buffer(c);
+		if (op->res == -ENOBUFS && c->state == TLS_CONN_CLOSING)
+			wait_for_buffer(c); /* ending, nothing may be armed any more */
 		else if (op->res == 0)
 			c->peer_closed = true;
-		else if (op->res < 0 && op->res != -ECANCELED)
+		else if (op->res < 0 && op->res != -ECANCELED && op->res != -ENOBUFS)
 			tls_conn_fail(c, ERR_OK); /* it is gone; our close is as good as done */
 	} else if (op->res > 0 && c->state == TLS_CONN_HANDSHAKE) {
 		receive_handshake(c, b, (size_t)op->res);
