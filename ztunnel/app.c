@@ -102,6 +102,10 @@ static void apply_pods(struct app *app)
 	struct pod_wanted *wanted = calloc(app->mesh->workload_count + 1, sizeof(*wanted));
 	char why[STEWARD_WHY_MAX] = "";
 
+	if (app->settings->proxy_mode == SETTING_MODE_DEDICATED) {
+		free(wanted); /* the namespace it runs in is all it serves */
+		return;
+	}
 	app->applied_ns = loop_now_ns(app->loop);
 	if (wanted == NULL ||
 	    pods_static_apply(app->pods, wanted, wanted_pods(app, wanted), why) != ERR_OK)
@@ -184,7 +188,10 @@ static enum err start_steward(struct app *app, char *why)
 		.workers = s->workers,
 		.without_ipv6 = !s->ipv6_enabled,
 		.without_port_reuse = !s->inpod_port_reuse,
-		.mark = s->packet_mark,
+		.without_capture = s->proxy_mode == SETTING_MODE_DEDICATED,
+		.mark = s->proxy_mode == SETTING_MODE_SHARED || s->given[SETTING_OF_packet_mark]
+	                        ? s->packet_mark
+	                        : 0,
 		.dns = s->dns,
 		.dns_at4 = s->dns_at4,
 		.dns_at6 = s->dns_at6,
@@ -518,7 +525,8 @@ int app_run(const struct settings *settings, const struct args *args)
 	app->settings = settings;
 	app->args = args;
 	ready_init(&app->ready, settings->stall_timeout_ms);
-	ready_expect(&app->ready, READY_WORKLOAD_PROXY_MANAGER);
+	if (settings->proxy_mode == SETTING_MODE_SHARED)
+		ready_expect(&app->ready, READY_WORKLOAD_PROXY_MANAGER);
 	drain_init(&app->drain);
 	e = start_all(app, &what, why);
 	if (e == ERR_OK) {

@@ -146,6 +146,8 @@ void app_identity_mesh(struct app *app)
 	for (size_t i = 0; i < mesh->workload_count; i++) {
 		const struct workload *w = mesh->workloads[i];
 
+		if (app->settings->proxy_mode == SETTING_MODE_DEDICATED)
+			break; /* contract 1.4: no certificate but its one workload's */
 		if (is_ours(app, w) && cert_table_want(app->certs, w->identity) == ERR_OK)
 			wanted[n++] = mem_str(span_str(w->identity));
 	}

@@ -172,7 +172,7 @@ static void read_mesh(struct reading *r, const struct yaml_node *n)
 static bool is_blank(struct span text)
 {
 	for (size_t i = 0; i < text.n; i++) {
-		if (memchr(" \t\r\n", text.p[i], 4) == NULL)
+		if (text.p[i] != ' ' && text.p[i] != '\t' && text.p[i] != '\r' && text.p[i] != '\n')
 			return false;
 	}
 	return true;

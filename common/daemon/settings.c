@@ -282,6 +282,7 @@ static void read_row(struct settings *s, enum setting id, struct span value,
 		return;
 	}
 	s->is_set[id] = true;
+	s->given[id] = true;
 	judge_state(row, value, r);
 }
 
@@ -578,7 +579,6 @@ static void json_rows(struct json_write *w, const struct settings *s, struct spa
 
 static void json_derived(struct json_write *w, const struct settings *s, const char *proxy_args)
 {
-	json_kv_str(w, "proxyMode", "shared");
 	json_kv_str(w, "clusterId", s->cluster_id);
 	json_kv_uint(w, "numWorkerThreads", s->workers);
 	json_key(w, "selfTerminationDeadline");

@@ -26,6 +26,7 @@
 
 /* The CHOICEs, in the order of their rows. */
 enum setting_ca { SETTING_CA_DEV, SETTING_CA_FILES };
+enum setting_mode { SETTING_MODE_SHARED, SETTING_MODE_DEDICATED };
 enum setting_io { SETTING_IO_AUTO, SETTING_IO_URING };
 enum setting_guard { SETTING_GUARD_OFF, SETTING_GUARD_COUNT, SETTING_GUARD_ENFORCE };
 
@@ -57,6 +58,8 @@ struct settings {
 #undef SETTING_PREFIX
 	bool is_set
 		[SETTING_COUNT]; /* by enum setting: it has a value, its own or a default's; texts that are not are NULL */
+
+	bool given[SETTING_COUNT]; /* by enum setting: its value is not the default's */
 
 	/* worked out */
 	const char *cluster_id;  /* points into this */

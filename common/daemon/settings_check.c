@@ -150,8 +150,33 @@ static void check_control_plane(const struct settings *s, struct buf *errors)
 		                    "ISTIO_META_DNS_CAPTURE=false or unset it\n");
 }
 
+/* "namespace/name/service-account", none of them empty. */
+static bool is_workload(const char *text)
+{
+	struct span rest = span_str(text == NULL ? "" : text);
+	unsigned int parts = 0;
+
+	for (; rest.p != NULL && parts < 2; parts++) {
+		if (str_split(&rest, '/').n == 0)
+			return false;
+	}
+	return parts == 2 && rest.p != NULL && rest.n > 0;
+}
+
+static void check_mode(const struct settings *s, struct buf *errors)
+{
+	if (s->proxy_mode != SETTING_MODE_DEDICATED)
+		return;
+	if (!is_workload(s->proxy_workload_info))
+		buf_put_str(errors, "PROXY_WORKLOAD_INFO: PROXY_MODE=dedicated needs it, as "
+		                    "namespace/name/service-account\n");
+	if (s->is_set[SETTING_OF_orig_src] && s->orig_src)
+		buf_put_str(errors, "ENABLE_ORIG_SRC: not supported in dedicated mode: unset it\n");
+}
+
 void settings_check(const struct settings *s, struct buf *errors)
 {
+	check_mode(s, errors);
 	check_sources(s, errors);
 	check_control_plane(s, errors);
 }

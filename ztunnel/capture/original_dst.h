@@ -18,4 +18,11 @@
 MUST_CHECK enum err listener_original_dst(int fd, struct endpoint *ret_src,
                                           struct endpoint *ret_dst);
 
+/*
+ * The same where a rule of netfilter redirected the connection to the listener: what connection tracking remembers,
+ * else the socket's own names.
+ */
+MUST_CHECK enum err listener_redirected_dst(int fd, struct endpoint *ret_src,
+                                            struct endpoint *ret_dst);
+
 #endif

@@ -193,7 +193,9 @@ static void serve(struct pod_listener *l, int fd)
 {
 	struct pod_proxy *p = l->pod;
 	struct endpoint src, dst;
-	enum err e = listener_original_dst(fd, &src, &dst);
+	bool own = (p->pod->flags & STEWARD_POD_OWN) != 0;
+	enum err e = own ? listener_redirected_dst(fd, &src, &dst)
+	                 : listener_original_dst(fd, &src, &dst);
 
 	if (e == ERR_OK) {
 		switch (l->kind) {

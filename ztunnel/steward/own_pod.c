@@ -13,11 +13,18 @@
 #include "common/io/listener.h"
 #include "ztunnel/steward/steward_internal.h"
 
-static enum err open_listener(const struct steward *s, int *ret_fd, char why[WHY_MAX])
+static const uint16_t ports[LISTENER_KINDS] = {
+	[LISTENER_OUT] = PORT_OUT,
+	[LISTENER_INPLAIN] = PORT_INPLAIN,
+	[LISTENER_HBONE] = PORT_HBONE,
+};
+
+static enum err open_listener(const struct steward *s, uint16_t port, int *ret_fd,
+                              char why[WHY_MAX])
 {
 	const struct endpoint at = {
 		.ip = {.family = s->opt.without_ipv6 ? IP_V4 : IP_NONE},
-		.port = PORT_HBONE,
+		.port = port,
 	};
 	const struct listener_options shared = {.reuse_port = true};
 	const int on = 1;
@@ -50,8 +57,12 @@ enum err steward_own_pod(const struct steward *s, struct steward_pod *ret_pod,
 	memset(pod.dns, 0xff, sizeof(pod.dns));
 	if (pod.netns_fd < 0)
 		e = why_not(why, ERR_SYSTEM, "cannot hold the own netns: %s", strerror(errno));
-	for (uint32_t i = 0; i < s->opt.workers && e == ERR_OK; i++)
-		e = open_listener(s, &pod.listeners[LISTENER_HBONE * s->opt.workers + i], why);
+	for (size_t i = 0; i < count && e == ERR_OK; i++) {
+		size_t kind = i / s->opt.workers;
+
+		if (kind == LISTENER_HBONE || s->capture == NULL)
+			e = open_listener(s, ports[kind], &pod.listeners[i], why);
+	}
 	if (e == ERR_OK)
 		*ret_pod = pod;
 	else

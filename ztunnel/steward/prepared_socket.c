@@ -30,6 +30,12 @@ static int set_int(int fd, int level, int name, int value)
 	return setsockopt(fd, level, name, &value, sizeof(value)) == 0 ? 0 : -errno;
 }
 
+/* Known to capture as ours, if there is any. 0 or -errno. */
+static int own_socket(const struct steward *s, int fd, enum capture_ztsock_kind kind)
+{
+	return s->capture == NULL ? 0 : capture_table_own_socket(&s->capture->table, fd, kind);
+}
+
 static int set_keepalive(int fd, const struct steward_keepalive *k)
 {
 	int res;
@@ -92,7 +98,7 @@ static int listener_set_up(const struct steward *s, int fd, int family,
 	if (res == 0 && shape->keepalive)
 		res = set_keepalive(fd, &s->opt.keepalive);
 	if (res == 0)
-		res = capture_table_own_socket(&s->capture->table, fd, CAPTURE_ZT_UPSTREAM);
+		res = own_socket(s, fd, CAPTURE_ZT_UPSTREAM);
 	if (res == 0)
 		res = bind_any(fd, family, shape->port);
 	if (res == -EADDRINUSE)
@@ -170,7 +176,7 @@ static int dns_set_up(const struct steward *s, int fd, int family, int type)
 	if (res == 0 && type == SOCK_STREAM)
 		res = set_int(fd, IPPROTO_TCP, TCP_NODELAY, 1);
 	if (res == 0)
-		res = capture_table_own_socket(&s->capture->table, fd, CAPTURE_ZT_UPSTREAM);
+		res = own_socket(s, fd, CAPTURE_ZT_UPSTREAM);
 	if (res == 0)
 		res = bind_dns(s, fd, family);
 	if (res == 0 && type == SOCK_STREAM && listen(fd, LISTEN_BACKLOG) != 0)
@@ -286,7 +292,7 @@ static int open_kind(const struct steward *s, struct steward_socket_req *req)
 
 	int fd = spoofed ? open_spoofed(s, req, family) : upstream_open(s, family);
 
-	if (own && fd >= 0)
+	if (own && s->capture != NULL && fd >= 0)
 		(void)set_int(fd, SOL_SOCKET, SO_MARK, 0);
 	return fd;
 }
@@ -317,7 +323,7 @@ static int open_in_pod(const struct steward *s, struct steward_socket_req *req)
 	netns_leave(s->home);
 	if (fd < 0)
 		return fd;
-	res = capture_table_own_socket(&s->capture->table, fd, kind);
+	res = own_socket(s, fd, kind);
 	if (res == 0)
 		return fd;
 	(void)close(fd);
@@ -371,7 +377,7 @@ static int open_resolver(const struct steward *s, const struct steward_pod *pod,
 	netns_leave(s->home);
 	if (fd < 0)
 		return fd;
-	res = capture_table_own_socket(&s->capture->table, fd, CAPTURE_ZT_UPSTREAM);
+	res = own_socket(s, fd, CAPTURE_ZT_UPSTREAM);
 	if (res == 0)
 		return fd;
 	(void)close(fd);

@@ -74,7 +74,7 @@ enum err steward_start(const struct steward_options *opt, struct steward **ret_s
 	e = netns_own(&s->home, why);
 	if (e == ERR_OK)
 		e = find_node(s, &node, why);
-	if (e == ERR_OK)
+	if (e == ERR_OK && !opt->without_capture)
 		e = capture_start(opt->pin_root, opt->cgroup_root, node.cookie, &s->capture, why);
 	if (node.fd >= 0)
 		(void)close(node.fd);
@@ -85,7 +85,8 @@ enum err steward_start(const struct steward_options *opt, struct steward **ret_s
 	}
 	s->node = node.id;
 	reserve_take(s);
-	s->capture->without_tcx |= opt->guard_by_clsact;
+	if (s->capture != NULL)
+		s->capture->without_tcx |= opt->guard_by_clsact;
 	*ret_steward = s;
 	return ERR_OK;
 }
@@ -116,8 +117,12 @@ void steward_free(struct steward *s)
 
 void steward_counts(const struct steward *s, struct steward_counts *ret_counts)
 {
-	const struct capture_table *t = &s->capture->table;
+	const struct capture_table *t;
 
+	*ret_counts = (struct steward_counts){0};
+	if (s->capture == NULL)
+		return;
+	t = &s->capture->table;
 	*ret_counts = (struct steward_counts){
 		.steered = capture_table_stat(t, CAPTURE_STAT_STEERED),
 		.to_out = capture_table_stat(t, CAPTURE_STAT_TO_OUT),

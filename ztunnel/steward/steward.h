@@ -87,7 +87,8 @@ struct steward_options {
 	uint32_t workers;       /* 1..STEWARD_WORKERS_MAX */
 	enum steward_guard guard;
 	bool guard_by_clsact; /* as before Linux 6.6, also where tcx is to be had */
-	bool without_ipv6;    /* listen on IPv4 only */
+	bool without_capture; /* the own namespace is all there is, and somebody else's rules lead to its listeners */
+	bool without_ipv6; /* listen on IPv4 only */
 	bool without_port_reuse; /* listeners after the first of a port have any port: slots lead to them */
 	uint32_t mark;           /* of connections to the world, for rules of others; 0: none */
 	bool dns;                /* capture questions to resolvers */
@@ -167,8 +168,9 @@ bool steward_pod_has_dns(const struct steward_pod *pod);
 void steward_pod_fini(struct steward_pod *pod);
 
 /*
- * The namespace of this process as a pod that is not captured: a listener for tunnels for each worker, no mark on its
- * sockets, and nobody is shown another's address. *ret_pod is the caller's.
+ * The namespace of this process as a pod that is not captured: a listener for tunnels for each worker, and without
+ * capture those of the other kinds; no mark on its sockets beside capture, and nobody is shown another's address.
+ * *ret_pod is the caller's.
  *
  * Errs: ERR_SYSTEM
  */

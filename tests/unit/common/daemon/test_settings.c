@@ -176,8 +176,10 @@ static void all_mistakes_are_told_at_once(void **state)
 static void what_would_weaken_security_is_refused_unless_it_changes_nothing(void **state)
 {
 	static const char *const refused[] = {
-		"XDS_ADDRESS=istiod:15012", "CA_ADDRESS=x:1",     "FAKE_CA=true",
-		"PROXY_MODE=dedicated",     "ENABLE_PROXY=false",
+		"XDS_ADDRESS=istiod:15012",
+		"CA_ADDRESS=x:1",
+		"FAKE_CA=true",
+		"ENABLE_PROXY=false",
 	};
 
 	(void)state;
@@ -189,6 +191,34 @@ static void what_would_weaken_security_is_refused_unless_it_changes_nothing(void
 	                      "TLS12_ENABLED=false", "XDS_ADDRESS=", "FAKE_CA=false",
 	                      "PROXY_MODE=shared", "PACKET_MARK=7", "INPOD_PORT_REUSE=false"),
 	                 ERR_OK);
+}
+
+static void dedicated_mode_needs_its_workload_and_leaves_the_mark_to_whoever_sets_one(void **state)
+{
+	static const char *const bad[] = {
+		"PROXY_WORKLOAD_INFO=",     "PROXY_WORKLOAD_INFO=a/b",  "PROXY_WORKLOAD_INFO=/b/c",
+		"PROXY_WORKLOAD_INFO=a//c", "PROXY_WORKLOAD_INFO=a/b/",
+	};
+
+	(void)state;
+	assert_int_equal(READ(MINIMUM, "PROXY_MODE=both"), ERR_CONFIG);
+	assert_int_equal(READ(MINIMUM, "PROXY_MODE=dedicated"), ERR_CONFIG);
+	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
+		assert_int_equal(READ(MINIMUM, "PROXY_MODE=dedicated", bad[i]), ERR_CONFIG);
+		assert_true(
+			told(&report.errors, "PROXY_WORKLOAD_INFO: PROXY_MODE=dedicated needs it"));
+	}
+	assert_int_equal(READ(MINIMUM, "PROXY_MODE=dedicated", "PROXY_WORKLOAD_INFO=a/b/c/d"),
+	                 ERR_OK);
+	assert_int_equal(s.proxy_mode, SETTING_MODE_DEDICATED);
+	assert_false(s.given[SETTING_OF_packet_mark]);
+	assert_int_equal(READ(MINIMUM, "PROXY_MODE=dedicated", "PROXY_WORKLOAD_INFO=a/b/c",
+	                      "PACKET_MARK=1337"),
+	                 ERR_OK);
+	assert_true(s.given[SETTING_OF_packet_mark]);
+	assert_int_equal(READ(MINIMUM, "PROXY_MODE=dedicated", "PROXY_WORKLOAD_INFO=a/b/c",
+	                      "ENABLE_ORIG_SRC=true"),
+	                 ERR_CONFIG);
 }
 
 static void what_is_not_honoured_yet_is_said(void **state)
@@ -454,6 +484,8 @@ int main(void)
 		cmocka_unit_test(a_backend_that_is_not_there_is_refused_and_the_one_there_is_named),
 		cmocka_unit_test(all_mistakes_are_told_at_once),
 		cmocka_unit_test(what_would_weaken_security_is_refused_unless_it_changes_nothing),
+		cmocka_unit_test(
+			dedicated_mode_needs_its_workload_and_leaves_the_mark_to_whoever_sets_one),
 		cmocka_unit_test(what_is_not_honoured_yet_is_said),
 		cmocka_unit_test(secrets_are_neither_shown_nor_dumped),
 		cmocka_unit_test(the_dump_shows_durations_as_seconds_and_nanoseconds),
