@@ -91,7 +91,7 @@ static uint64_t mapping_of(const struct pprof *p, uint64_t address)
 }
 
 /* A location a sample: their ids are the samples' places, which is all pprof asks of them. */
-static void put_samples(const struct pprof *p, struct buf *out, struct buf *part, struct buf *inner)
+static void put_samples(const struct pprof *p, struct buf *out, struct buf *part, struct buf *label)
 {
 	for (size_t i = 0; i < p->sample_count; i++) {
 		const struct pprof_sample *s = &p->samples[i];
@@ -99,9 +99,10 @@ static void put_samples(const struct pprof *p, struct buf *out, struct buf *part
 		put_number(part, SAMPLE_LOCATION, i + 1);
 		put_number(part, SAMPLE_VALUE, s->count);
 		put_number(part, SAMPLE_VALUE, s->count * p->period_ns);
-		put_number(inner, LABEL_KEY, WORD_THREAD);
-		put_number(inner, LABEL_TEXT, WORDS + p->mapping_count + s->thread);
-		put_message(part, SAMPLE_LABEL, inner);
+		put_number(label, LABEL_KEY, WORD_THREAD);
+		put_number(label, LABEL_TEXT, WORDS + p->mapping_count + s->thread);
+		put_bytes(part, SAMPLE_LABEL, buf_span(label));
+		buf_clear(label);
 		put_message(out, PROFILE_SAMPLE, part);
 	}
 	for (size_t i = 0; i < p->sample_count; i++) {
@@ -124,13 +125,13 @@ static void put_texts(const struct pprof *p, struct buf *out)
 
 void pprof_write(const struct pprof *p, struct buf *out)
 {
-	struct buf part, inner;
+	struct buf part, label;
 
 	buf_init(&part, MESSAGE_LEN_MAX);
-	buf_init(&inner, MESSAGE_LEN_MAX);
+	buf_init(&label, MESSAGE_LEN_MAX);
 	put_type(out, PROFILE_SAMPLE_TYPE, &part, WORD_SAMPLES, WORD_COUNT);
 	put_type(out, PROFILE_SAMPLE_TYPE, &part, WORD_CPU, WORD_NANOSECONDS);
-	put_samples(p, out, &part, &inner);
+	put_samples(p, out, &part, &label);
 	put_mappings(p, out, &part);
 	put_texts(p, out);
 	put_number(out, PROFILE_TIME, (uint64_t)p->began_ns);
@@ -138,5 +139,5 @@ void pprof_write(const struct pprof *p, struct buf *out)
 	put_type(out, PROFILE_PERIOD_TYPE, &part, WORD_CPU, WORD_NANOSECONDS);
 	put_number(out, PROFILE_PERIOD, p->period_ns);
 	buf_fini(&part);
-	buf_fini(&inner);
+	buf_fini(&label);
 }
