@@ -26,6 +26,7 @@ static struct {
 	struct op accept;
 	int listener;
 	unsigned int open; /* tunnels and streams */
+	bool stopping;
 } gw;
 
 struct gateway_tunnel {
@@ -161,7 +162,7 @@ static void on_accepted(struct op *op)
 	hbone_server_start(&t->server, gw.opt.loop, op->res,
 	                   tls_session_new(gw.opt.config, TLS_SERVER, &anybody), &setup);
 	plab_safe--;
-	if (!op->pending)
+	if (!op->pending && !gw.stopping)
 		loop_accept(gw.opt.loop, op, gw.listener, on_accepted);
 }
 
@@ -176,6 +177,7 @@ void gateway_start(const struct gateway_options *opt)
 
 void gateway_stop(void)
 {
+	gw.stopping = true;
 	loop_cancel(gw.opt.loop, &gw.accept);
 }
 
