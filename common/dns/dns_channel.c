@@ -234,6 +234,9 @@ struct dns_channel *dns_channel_new(struct loop *loop, const struct resolv_conf 
 	int mask = ARES_OPT_FLAGS | ARES_OPT_TIMEOUTMS | ARES_OPT_TRIES | ARES_OPT_SOCK_STATE_CB |
 	           ARES_OPT_RESOLVCONF | (conf->rotate ? ARES_OPT_ROTATE : ARES_OPT_NOROTATE);
 
+	/* one nameserver's SERVFAIL or REFUSED is the answer; with more of them the next may know better */
+	if (conf->server_count == 1)
+		o.flags |= ARES_FLAG_NOCHECKRESP;
 	if (ares_init_options(&c->ares, &o, mask) != ARES_SUCCESS) {
 		free(c);
 		return NULL;
