@@ -334,7 +334,7 @@ struct shortened {
 /* Choose the longest run of records from the front that fits together with OPT. */
 static struct shortened choose(struct span msg, size_t len_max)
 {
-	struct shortened s = {.end = DNS_HEADER_LEN};
+	struct shortened s = {.end = DNS_HEADER_LEN, .lost = true}; /* until it could be read */
 	struct dns_walk w;
 	struct dns_record r;
 	size_t at;
@@ -343,6 +343,7 @@ static struct shortened choose(struct span msg, size_t len_max)
 	if (dns_walk_start(&w, msg) != ERR_OK)
 		return s;
 	s.end = w.at;
+	s.lost = false;
 	s.count[0] = u16_at(msg, COUNTS_AT);
 	for (at = w.at; dns_walk_next(&w, &r); at = w.at)
 		if (r.type == DNS_TYPE_OPT && r.section == 3)
@@ -363,6 +364,7 @@ static struct shortened choose(struct span msg, size_t len_max)
 			s.count[r.section]++;
 		}
 	}
+	s.lost = s.lost || w.failed;
 	return s;
 }
 
