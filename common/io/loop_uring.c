@@ -84,11 +84,13 @@ static void start_recv_provided(struct loop_uring *u, struct op *op)
 	io_uring_sqe_set_data(sqe, op);
 }
 
-static void start_sendv(struct loop_uring *u, struct op *op)
+/* how: 0, or IORING_RECVSEND_POLL_FIRST when the socket is known to be full. */
+static void start_sendv(struct loop_uring *u, struct op *op, uint16_t how)
 {
 	struct io_uring_sqe *sqe = sqe_of(u);
 
 	io_uring_prep_sendmsg(sqe, op->fd, &op_msg_of(op)->msg, MSG_WAITALL | MSG_NOSIGNAL);
+	sqe->ioprio |= how;
 	io_uring_sqe_set_data(sqe, op);
 }
 
@@ -117,7 +119,7 @@ static void uring_start(struct loop *loop, struct op *op, const struct loop_requ
 	case OP_CONNECT: start_connect(u, op, req); return;
 	case OP_RECV_SLOT:
 	case OP_RECV_SMALL: start_recv_provided(u, op); return;
-	case OP_SENDV: start_sendv(u, op); return;
+	case OP_SENDV: start_sendv(u, op, 0); return;
 	case OP_ACCEPT:
 		sqe = sqe_of(u);
 		io_uring_prep_multishot_accept(sqe, op->fd, NULL, NULL,
@@ -183,7 +185,10 @@ static size_t message_left(const struct msghdr *msg)
 	return n;
 }
 
-/* true when the send goes on: MSG_WAITALL makes that rare, but promises nothing. */
+/*
+ * true when the send goes on. MSG_WAITALL makes a short one rare, but promises nothing; and a request the kernel woke
+ * too often in vain ends with -EAGAIN, because our sockets do not block. Neither is an end of the connection.
+ */
 static bool sendv_goes_on(struct loop_uring *u, struct op *op, int32_t *res)
 {
 	struct op_msg *m = op_msg_of(op);
@@ -191,10 +196,11 @@ static bool sendv_goes_on(struct loop_uring *u, struct op *op, int32_t *res)
 	if (*res > 0) {
 		m->sent += (uint32_t)*res;
 		message_advance(&m->msg, (size_t)*res);
-		if (!(op->flags & OP_CANCELLED) && message_left(&m->msg) > 0) {
-			start_sendv(u, op);
-			return true;
-		}
+	}
+	if (!(op->flags & OP_CANCELLED) &&
+	    (*res == -EAGAIN || (*res > 0 && message_left(&m->msg) > 0))) {
+		start_sendv(u, op, IORING_RECVSEND_POLL_FIRST);
+		return true;
 	}
 	if (m->sent > 0)
 		*res = (int32_t)m->sent;
@@ -214,7 +220,10 @@ static bool recv_goes_on(struct loop_uring *u, const struct completion *c)
 		else
 			bufring_return(b, id);
 	}
-	if (c->res != -ENOBUFS || (op->flags & OP_CANCELLED) || !bufring_refill(b))
+	if (op->flags & OP_CANCELLED)
+		return false;
+	/* -EAGAIN: woken too often in vain, as with a send */
+	if (c->res != -EAGAIN && (c->res != -ENOBUFS || !bufring_refill(b)))
 		return false;
 	start_recv_provided(u, op);
 	return true;

@@ -252,6 +252,86 @@ static void a_ring_refuses_what_no_loop_needs(void **state)
 	io_uring_queue_exit(&ring);
 }
 
+/* --- a kernel that gives up ----------------------------------------------------------------- */
+
+static unsigned int give_up; /* completions from now on that end with -EAGAIN */
+
+unsigned int __real_io_uring_peek_batch_cqe(struct io_uring *ring, struct io_uring_cqe **cqes,
+                                            unsigned int count);
+unsigned int __wrap_io_uring_peek_batch_cqe(struct io_uring *ring, struct io_uring_cqe **cqes,
+                                            unsigned int count);
+
+unsigned int __wrap_io_uring_peek_batch_cqe(struct io_uring *ring, struct io_uring_cqe **cqes,
+                                            unsigned int count)
+{
+	unsigned int n = __real_io_uring_peek_batch_cqe(ring, cqes, count);
+
+	for (unsigned int i = 0; i < n && give_up > 0; i++, give_up--)
+		cqes[i]->res = -EAGAIN;
+	return n;
+}
+
+static int32_t sent_res;
+
+static void on_sent_all(struct op *op)
+{
+	sent_res = op->res;
+}
+
+/*
+ * A request the kernel has woken too often in vain ends with -EAGAIN, because our sockets do not block: with a reader
+ * of small pieces that happens in the middle of a send, and it is no end of the connection. Here the first two
+ * answers are taken for such ones, so what they had sent arrives as well.
+ */
+static void a_send_the_kernel_gave_up_on_goes_on(void **state)
+{
+	const struct loop_options opt = {0};
+	struct loop *loop = new_loop(&opt);
+	struct iovec iov = {.iov_base = (uint8_t[]){1, 2, 3}, .iov_len = 3};
+	struct op_msg send_op = {0};
+	uint8_t in[16];
+	int fd[2];
+
+	(void)state;
+	bed_pair(loop, fd);
+	sent_res = INT32_MIN;
+	give_up = 2;
+	loop_sendv(loop, &send_op, fd[0], &iov, 1, on_sent_all);
+	while (send_op.op.pending)
+		loop_turn(loop, 100);
+	assert_int_equal(sent_res, 3);
+	assert_int_equal(give_up, 0);
+	assert_int_equal(bed_read(loop, fd[1], in, sizeof(in)), 9);
+	assert_memory_equal(in, "\1\2\3\1\2\3\1\2\3", 9);
+	assert_int_equal(close(fd[0]), 0);
+	assert_int_equal(close(fd[1]), 0);
+	loop_free(loop);
+}
+
+/* Cancelled meanwhile, it ends. */
+static void a_cancelled_send_the_kernel_gave_up_on_ends(void **state)
+{
+	const struct loop_options opt = {0};
+	struct loop *loop = new_loop(&opt);
+	struct iovec iov = {.iov_base = (uint8_t[]){1, 2, 3}, .iov_len = 3};
+	struct op_msg send_op = {0};
+	int fd[2];
+
+	(void)state;
+	bed_pair(loop, fd);
+	sent_res = INT32_MIN;
+	give_up = 2;
+	loop_sendv(loop, &send_op, fd[0], &iov, 1, on_sent_all);
+	loop_cancel(loop, &send_op.op);
+	while (send_op.op.pending)
+		loop_turn(loop, 100);
+	assert_int_equal(sent_res, -EAGAIN);
+	give_up = 0;
+	assert_int_equal(close(fd[0]), 0);
+	assert_int_equal(close(fd[1]), 0);
+	loop_free(loop);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -260,6 +340,8 @@ int main(void)
 		cmocka_unit_test(accepted_descriptors_do_not_block_and_are_not_inherited),
 		cmocka_unit_test(the_loop_names_its_backend),
 		cmocka_unit_test(a_ring_refuses_what_no_loop_needs),
+		cmocka_unit_test(a_send_the_kernel_gave_up_on_goes_on),
+		cmocka_unit_test(a_cancelled_send_the_kernel_gave_up_on_ends),
 	};
 	struct bed tiny = uring_bed;
 	int failed;
