@@ -620,9 +620,113 @@ static void what_is_weaker_than_our_suites_of_tls_1_2_is_refused(void **state)
 	assert_int_not_equal(meet_client("-tls1_2", &pqc), ERR_OK);
 }
 
+/* A command in the directory of this test; its failure fails the test. */
+static void run(const char *command)
+{
+	char text[1024];
+
+	(void)snprintf(text, sizeof(text), "cd %s && { %s ; } 2>run.log", dir, command);
+	if (system(text) != 0)
+		fail_msg("this failed: %s", command);
+}
+
+static struct buf read_file(const char *name)
+{
+	char path[128];
+	struct buf b;
+	FILE *f;
+
+	(void)snprintf(path, sizeof(path), "%s/%s", dir, name);
+	f = fopen(path, "r");
+	assert_non_null(f);
+	buf_init(&b, PIPE);
+	buf_added(&b, fread(buf_reserve(&b, 65536), 1, 65536, f));
+	assert_int_equal(fclose(f), 0);
+	return b;
+}
+
+/* Two sessions that both show and trust this. */
+static void shake_with_files(const char *chain_name, const char *key_name, const char *roots_name)
+{
+	static const char *const expected[] = {BOB};
+	const struct tls_expect bob = {.identities = expected, .identity_count = 1};
+	const struct tls_expect any = {0};
+	struct buf chain = read_file(chain_name), key = read_file(key_name);
+	struct buf roots = read_file(roots_name), to_c, to_s;
+	const struct tls_material m = {.chain_pem = buf_span(&chain),
+	                               .key_pem = buf_span(&key),
+	                               .roots_pem = buf_span(&roots)};
+	struct tls_config *cfg = NULL;
+	struct tls_session *c, *s;
+	char why[200];
+
+	if (tls_config_new(&m, &cfg, why, sizeof(why)) != ERR_OK)
+		fail_msg("%s", why);
+	c = tls_session_new(cfg, TLS_CLIENT, &bob);
+	s = tls_session_new(cfg, TLS_SERVER, &any);
+	buf_init(&to_c, PIPE);
+	buf_init(&to_s, PIPE);
+	for (int i = 0; i < 6; i++) {
+		size_t used = 0;
+
+		assert_int_equal(tls_session_handshake(c, buf_span(&to_c), &used, &to_s), ERR_OK);
+		buf_consume(&to_c, used);
+		assert_int_equal(tls_session_handshake(s, buf_span(&to_s), &used, &to_c), ERR_OK);
+		buf_consume(&to_s, used);
+	}
+	assert_string_equal(tls_session_peer(c), BOB);
+	assert_string_equal(tls_session_peer(s), BOB);
+	tls_session_free(c);
+	tls_session_free(s);
+	tls_config_unref(cfg);
+	buf_fini(&chain);
+	buf_fini(&key);
+	buf_fini(&roots);
+	buf_fini(&to_c);
+	buf_fini(&to_s);
+}
+
+/*
+ * Istio's own authority signs with an RSA key of 2048 bits unless told otherwise, and the proxies of its gateways have
+ * RSA keys: chains of both kinds of key, and leaves of both, are read, verified and shown.
+ */
+static void chains_of_rsa_authorities_are_verified(void **state)
+{
+	static const char *const leaf_keys[] = {"-newkey rsa:2048",
+	                                        "-newkey ec -pkeyopt ec_paramgen_curve:P-256"};
+
+	(void)state;
+	run("openssl req -x509 -newkey rsa:2048 -nodes -keyout rsa-root.key -out rsa-root.pem -days 2"
+	    " -subj /O=cluster.local -addext keyUsage=critical,keyCertSign,cRLSign");
+	run("openssl req -newkey rsa:4096 -nodes -keyout rsa-mid.key -out rsa-mid.csr -subj /O=mid");
+	run("printf 'basicConstraints=critical,CA:true\nkeyUsage=critical,keyCertSign\n' >mid.ext &&"
+	    " openssl x509 -req -in rsa-mid.csr -CA rsa-root.pem -CAkey rsa-root.key"
+	    " -set_serial 7 -days 2 -extfile mid.ext -sha384 -out rsa-mid.pem");
+	for (size_t i = 0; i < 2; i++) {
+		char command[512];
+
+		(void)snprintf(command, sizeof(command),
+		               "openssl req %s -nodes -keyout rsa-leaf.key -out rsa-leaf.csr"
+		               " -subj /O=cluster.local",
+		               leaf_keys[i]);
+		run(command);
+		run("printf 'subjectAltName=URI:" BOB "\nkeyUsage=critical,digitalSignature\n"
+		    "extendedKeyUsage=serverAuth,clientAuth\n' >leaf.ext");
+		/* signed by the root, whose name it shares as Istio's test certificates do; then by the other */
+		run("openssl x509 -req -in rsa-leaf.csr -CA rsa-root.pem -CAkey rsa-root.key"
+		    " -set_serial 8 -days 1 -extfile leaf.ext -out rsa-chain.pem");
+		shake_with_files("rsa-chain.pem", "rsa-leaf.key", "rsa-root.pem");
+		run("openssl x509 -req -in rsa-leaf.csr -CA rsa-mid.pem -CAkey rsa-mid.key"
+		    " -set_serial 9 -days 1 -extfile leaf.ext -out rsa-chain.pem &&"
+		    " cat rsa-mid.pem >>rsa-chain.pem");
+		shake_with_files("rsa-chain.pem", "rsa-leaf.key", "rsa-root.pem");
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(chains_of_rsa_authorities_are_verified),
 		cmocka_unit_test(openssl_as_client_talks_to_our_server),
 		cmocka_unit_test(our_client_talks_to_openssl_as_server),
 		cmocka_unit_test(openssl_with_another_suite_or_version_is_refused),
