@@ -158,20 +158,21 @@ def test_vanished_peers_and_reused_addresses_leave_nothing(mesh):
     assert_flat(*found)
 
 
-ROOM = 110     # descriptors a ztunnel may have that needs some 70 when idle
-WANTED = 150   # connections at once, of which few find room
+ROOM = 40     # descriptors beyond those of an idle ztunnel
+WANTED = 150  # connections at once, of which few find room
 
 
 @pytest.fixture
 def narrow(mesh):
     """Restarts a node's ztunnel with few descriptors; afterwards with as many as before."""
     path = os.path.join(mesh.lab.dir, "narrow-ztunnel")
-    with open(path, "w", encoding="ascii") as f:
-        f.write(f'#!/bin/sh\nulimit -n {ROOM}\nexec {ztunnel.binary()} "$@"\n')
-    os.chmod(path, 0o755)
     restarted = []
 
     def restart(node):
+        limit = descriptors(node.ztunnel.process.pid) + ROOM
+        with open(path, "w", encoding="ascii") as f:
+            f.write(f'#!/bin/sh\nulimit -n {limit}\nexec {ztunnel.binary()} "$@"\n')
+        os.chmod(path, 0o755)
         restarted.append(node)
         mesh.lab.ztunnel_path = path
         assert node.ztunnel.terminate() == 0
