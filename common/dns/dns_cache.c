@@ -127,6 +127,7 @@ static bool answers(const struct dns_query *q, struct span answer)
 	static const uint8_t one[2] = {0, 1};
 	struct dns_name name;
 	size_t at = DNS_HEADER_LEN;
+	uint16_t type, qclass;
 	struct rd r;
 
 	if (answer.n < DNS_HEADER_LEN || memcmp(answer.p + 4, one, 2) != 0 ||
@@ -134,7 +135,9 @@ static bool answers(const struct dns_query *q, struct span answer)
 	    at != DNS_HEADER_LEN + (size_t)name.len)
 		return false;
 	r = rd_of(span_of(answer.p + at, answer.n - at));
-	return rd_u16(&r) == q->type && rd_u16(&r) == q->qclass && !rd_failed(&r);
+	type = rd_u16(&r);
+	qclass = rd_u16(&r);
+	return !rd_failed(&r) && type == q->type && qclass == q->qclass;
 }
 
 /* RFC 2308 section 5: how long it may be said that there is nothing. */
@@ -145,8 +148,10 @@ static uint32_t negative_ttl(const struct dns_walk *w, const struct dns_record *
 	struct rd r;
 	uint32_t minimum;
 
-	if (dns_name_read(w->msg, &at, &name) != ERR_OK ||
-	    dns_name_read(w->msg, &at, &name) != ERR_OK || at > end || end - at != SOA_NUMBERS)
+	for (unsigned int i = 0; i < 2; i++)
+		if (dns_name_read(w->msg, &at, &name) != ERR_OK)
+			return 0;
+	if (at > end || end - at != SOA_NUMBERS)
 		return 0;
 	r = rd_of(span_of(w->msg.p + end - 4, 4));
 	minimum = rd_u32(&r);

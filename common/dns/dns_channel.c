@@ -79,7 +79,7 @@ static void on_poll(struct op *op)
 {
 	struct wire *w = container_of(op, struct wire, poll);
 	struct dns_channel *c = w->channel;
-	short got = op->res > 0 ? (short)op->res : 0;
+	int got = op->res > 0 ? op->res : 0;
 	int fd = w->fd;
 
 	if (c == NULL) {
@@ -87,7 +87,7 @@ static void on_poll(struct op *op)
 		return;
 	}
 	if ((got & (POLLERR | POLLHUP)) != 0)
-		got = (short)(got | w->events);
+		got |= w->events;
 	if ((got & w->events) != 0) {
 		ares_process_fd(c->ares, (got & POLLIN) != 0 ? fd : ARES_SOCKET_BAD,
 		                (got & POLLOUT) != 0 ? fd : ARES_SOCKET_BAD);

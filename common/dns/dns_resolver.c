@@ -140,8 +140,8 @@ static void entry_free(struct entry *e)
 
 static void resolver_destroy(struct dns_resolver *r)
 {
-	while (!list_empty(&r->used))
-		entry_free(list_entry(r->used.next, struct entry, used));
+	list_for_each_safe (it, tmp, &r->used)
+		entry_free(list_entry(it, struct entry, used));
 	map_fini(&r->names);
 	free(r);
 }
