@@ -25,6 +25,7 @@ LOG = ROOT / "build" / "log"
 JOBS = os.cpu_count() or 2
 FUZZ_SECONDS = int(os.environ.get("FUZZ_SECONDS", "30"))
 PYTHON = "/usr/bin/python3"  # Debian's modules live with Debian's interpreter
+SANITIZED = 4  # how many times as long a program may take with sanitizers in it
 SHOWN_LINES = 60
 SHOWN_COLUMNS = 300
 BUILD_CHATTER = re.compile(r"\[\d+/\d+\] |(Compiler for|Library|Dependency|Program|Configuring) .*|Found ninja")
@@ -170,8 +171,8 @@ def registered(folder, suites):
     return any(suite.split(":")[-1] in suites for test in tests for suite in test["suite"])
 
 
-def meson_tests(results, folder, suites=(), wrapper=()):
-    """meson test; every test program counts once."""
+def meson_tests(results, folder, suites=(), wrapper=(), slower=1):
+    """meson test; every test program counts once. Each may take `slower` times the time its meson.build gives it."""
     if not registered(folder, suites):
         return
     name = "test-" + folder.replace("/", "-")
@@ -179,7 +180,8 @@ def meson_tests(results, folder, suites=(), wrapper=()):
     if report.exists():
         report.unlink()
     command = list(wrapper) + ["meson", "test", "-C", folder, "--no-rebuild", "--print-errorlogs",
-                               "--num-processes=%d" % JOBS] + ["--suite=" + s for s in suites]
+                               "--num-processes=%d" % JOBS, "--timeout-multiplier=%d" % slower]
+    command += ["--suite=" + s for s in suites]
     status, path, _ = run(name, command, timeout=900)
     rows = []
     if report.exists():
@@ -224,7 +226,7 @@ def stage_unit(results):
 
 def stage_asan(results):
     if build(results, *ASAN):
-        meson_tests(results, ASAN[0], wrapper=NO_RANDOM)
+        meson_tests(results, ASAN[0], wrapper=NO_RANDOM, slower=SANITIZED)
 
 
 def stage_tidy(results):
@@ -239,7 +241,7 @@ def stage_tidy(results):
 def stage_tsan(results):
     """Only where threads meet: the sanitizer does not see the kernel's side of a ring."""
     if build(results, *TSAN):
-        meson_tests(results, TSAN[0], suites=["threads"], wrapper=NO_RANDOM)
+        meson_tests(results, TSAN[0], suites=["threads"], wrapper=NO_RANDOM, slower=SANITIZED)
 
 
 def fuzz_one(program, seconds):
@@ -317,13 +319,13 @@ def pytest(results, name, folder, arguments, timeout, wrapper=()):
 
 def stage_e2e(results):
     if tracked("tests/e2e/test_*.py") and build(results, *GCC):
-        pytest(results, "e2e", GCC[0], ["tests/e2e"], timeout=600)
+        pytest(results, "e2e", GCC[0], ["tests/e2e"], timeout=1500)
 
 
 def stage_e2e_asan(results):
     """The end-to-end tests marked `asan`, against the sanitizer build."""
     if tracked("tests/e2e/test_*.py") and build(results, *ASAN):
-        pytest(results, "e2e-asan", ASAN[0], ["-m", "asan", "tests/e2e"], timeout=400, wrapper=NO_RANDOM)
+        pytest(results, "e2e-asan", ASAN[0], ["-m", "asan", "tests/e2e"], timeout=900, wrapper=NO_RANDOM)
 
 
 # Room -> the suite that tests it alone, and the least share of its branches that the suite must take, in percent.
