@@ -2,7 +2,6 @@
 #include "common/tls/crl_set.h"
 
 #include <pthread.h>
-#include <stdarg.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -11,6 +10,7 @@
 #include "common/base/buf.h"
 #include "common/base/check.h"
 #include "common/tls/pem_msg.h"
+#include "common/tls/tls_reason.h"
 #include "common/tls/tls_signature.h"
 #include "common/tls/x509_crl_msg.h"
 #include "common/tls/x509_msg.h"
@@ -90,25 +90,6 @@ static void set_destroy(struct snapshot *snap)
 
 /* --- reading --------------------------------------------------------------------------------- */
 
-/* Where a sentence for people goes. */
-struct reason {
-	char *text;
-	size_t len;
-};
-
-static enum err explain(const struct reason *why, enum err e, const char *fmt, ...)
-	__attribute__((format(printf, 3, 4)));
-
-static enum err explain(const struct reason *why, enum err e, const char *fmt, ...)
-{
-	va_list ap;
-
-	va_start(ap, fmt);
-	(void)vsnprintf(why->text, why->len, fmt, ap);
-	va_end(ap);
-	return e;
-}
-
 static int compare_serials(const void *a, const void *b)
 {
 	const struct serial *x = a, *y = b;
@@ -142,7 +123,7 @@ static bool fill_serials(struct list_of_issuer *l, const struct x509_crl *crl)
 	return true;
 }
 
-static enum err add_list(struct crl_set *s, struct span der, const struct reason *why)
+static enum err add_list(struct crl_set *s, struct span der, const struct tls_reason *why)
 {
 	const unsigned int number = (unsigned int)s->list_count + 1;
 	struct list_of_issuer *l;
@@ -151,28 +132,30 @@ static enum err add_list(struct crl_set *s, struct span der, const struct reason
 	enum err e;
 
 	if (s->list_count == CRL_LISTS_MAX)
-		return explain(why, ERR_LIMIT, "there are more than %d lists", CRL_LISTS_MAX);
+		return tls_reason_say(why, ERR_LIMIT, "there are more than %d lists",
+		                      CRL_LISTS_MAX);
 	e = x509_crl_parse(der, &crl, &reason);
 	if (e != ERR_OK)
-		return explain(why, e, "list %u is refused: %s", number, reason);
+		return tls_reason_say(why, e, "list %u is refused: %s", number, reason);
 	l = calloc(1, sizeof(*l));
 	if (l == NULL)
-		return explain(why, ERR_MEMORY, "out of memory");
+		return tls_reason_say(why, ERR_MEMORY, "out of memory");
 	CHECK(pthread_mutex_init(&l->lock, NULL) == 0);
 	s->lists[s->list_count++] = l;
 	if (tls_digest_of(crl.algorithm, crl.tbs, &l->digest) != ERR_OK)
-		return explain(why, ERR_UNSUPPORTED,
-		               "list %u is signed with an algorithm that is not known here: ECDSA "
-		               "or RSA PKCS#1 with SHA-256, -384 or -512 is needed",
-		               number);
+		return tls_reason_say(
+			why, ERR_UNSUPPORTED,
+			"list %u is signed with an algorithm that is not known here: ECDSA "
+			"or RSA PKCS#1 with SHA-256, -384 or -512 is needed",
+			number);
 	if (!span_copy(crl.issuer, &l->issuer) || !span_copy(crl.signature, &l->signature) ||
 	    !fill_serials(l, &crl))
-		return explain(why, ERR_MEMORY, "out of memory");
+		return tls_reason_say(why, ERR_MEMORY, "out of memory");
 	s->serial_count += l->count;
 	return ERR_OK;
 }
 
-static enum err add_pem(struct crl_set *s, struct span text, const struct reason *why)
+static enum err add_pem(struct crl_set *s, struct span text, const struct tls_reason *why)
 {
 	struct pem_block block;
 	struct buf der;
@@ -183,12 +166,13 @@ static enum err add_pem(struct crl_set *s, struct span text, const struct reason
 		if (e == ERR_EOF)
 			return ERR_OK;
 		if (e != ERR_OK)
-			return explain(why, ERR_PARSE, "a PEM block has no end");
+			return tls_reason_say(why, ERR_PARSE, "a PEM block has no end");
 		if (!span_eq_str(block.label, "X509 CRL"))
 			continue;
 		buf_init(&der, CRL_FILE_MAX);
 		if (pem_decode_max(&block, CRL_FILE_MAX, &der) != ERR_OK)
-			e = explain(why, ERR_PARSE, "list %zu is not base64", s->list_count + 1);
+			e = tls_reason_say(why, ERR_PARSE, "list %zu is not base64",
+			                   s->list_count + 1);
 		else
 			e = add_list(s, buf_span(&der), why);
 		buf_fini(&der);
@@ -199,15 +183,15 @@ static enum err add_pem(struct crl_set *s, struct span text, const struct reason
 
 enum err crl_set_new(struct span text, struct crl_set **ret_set, char *why_text, size_t why_len)
 {
-	const struct reason why = {.text = why_text, .len = why_len};
+	const struct tls_reason why = {.text = why_text, .len = why_len};
 	struct crl_set *s = calloc(1, sizeof(*s));
 	enum err e = ERR_OK;
 
 	if (s == NULL)
-		return explain(&why, ERR_MEMORY, "out of memory");
+		return tls_reason_say(&why, ERR_MEMORY, "out of memory");
 	snapshot_init(&s->snap, set_destroy);
 	if (text.n > CRL_FILE_MAX)
-		e = explain(&why, ERR_LIMIT, "longer than %d octets", CRL_FILE_MAX);
+		e = tls_reason_say(&why, ERR_LIMIT, "longer than %d octets", CRL_FILE_MAX);
 	else if (text.n >= strlen(pem_mark) && memcmp(text.p, pem_mark, strlen(pem_mark)) == 0)
 		e = add_pem(s, text, &why);
 	else if (text.n > 0)

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "common/tls/tls_config.h"
 
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -16,6 +15,7 @@
 #include "common/tls/pem_msg.h"
 #include "common/tls/tls_aead.h"
 #include "common/tls/tls_config_impl.h"
+#include "common/tls/tls_reason.h"
 #include "common/tls/x509_msg.h"
 
 enum {
@@ -46,27 +46,6 @@ struct tls_config {
 };
 
 static const struct tls_policy default_policy;
-
-/* Where a sentence for people goes. */
-struct reason {
-	char *text;
-	size_t len;
-};
-
-static enum err explain(const struct reason *why, enum err e, const char *fmt, ...)
-	__attribute__((format(printf, 3, 4)));
-
-static enum err explain(const struct reason *why, enum err e, const char *fmt, ...)
-{
-	va_list ap;
-
-	if (why->len == 0)
-		return e;
-	va_start(ap, fmt);
-	(void)vsnprintf(why->text, why->len, fmt, ap);
-	va_end(ap);
-	return e;
-}
 
 static void cert_fini(struct cert *c)
 {
@@ -115,51 +94,53 @@ static enum err read_cert(const struct pem_block *block, struct cert *to)
 
 /* Read every certificate of a text; *n counts what must be given back, also on failure. */
 static enum err read_certs(struct span pem, const char *what, struct cert *to, unsigned int max,
-                           unsigned int *n, const struct reason *why)
+                           unsigned int *n, const struct tls_reason *why)
 {
 	struct pem_block block;
 	enum err e;
 
 	if (pem.n > PEM_TEXT_MAX)
-		return explain(why, ERR_PARSE, "the %s is longer than %d octets", what,
-		               PEM_TEXT_MAX);
+		return tls_reason_say(why, ERR_PARSE, "the %s is longer than %d octets", what,
+		                      PEM_TEXT_MAX);
 	for (;;) {
 		e = pem_next(&pem, &block);
 		if (e == ERR_EOF)
 			break;
 		if (e != ERR_OK)
-			return explain(why, ERR_PARSE, "a PEM block of the %s has no end", what);
+			return tls_reason_say(why, ERR_PARSE, "a PEM block of the %s has no end",
+			                      what);
 		if (!span_eq_str(block.label, "CERTIFICATE"))
 			continue;
 		if (*n == max)
-			return explain(why, ERR_PARSE, "the %s has more than %u certificates", what,
-			               max);
+			return tls_reason_say(why, ERR_PARSE,
+			                      "the %s has more than %u certificates", what, max);
 		e = read_cert(&block, &to[(*n)++]);
 		if (e != ERR_OK)
-			return explain(why, ERR_PARSE, "certificate %u of the %s is malformed", *n,
-			               what);
+			return tls_reason_say(why, ERR_PARSE,
+			                      "certificate %u of the %s is malformed", *n, what);
 	}
 	if (*n == 0)
-		return explain(why, ERR_PARSE, "the %s has no PEM block CERTIFICATE", what);
+		return tls_reason_say(why, ERR_PARSE, "the %s has no PEM block CERTIFICATE", what);
 	return ERR_OK;
 }
 
-static enum err read_identity(struct tls_config *c, const struct reason *why)
+static enum err read_identity(struct tls_config *c, const struct tls_reason *why)
 {
 	const struct x509_facts *leaf = &c->chain[0].facts;
 	char text[IDENTITY_TEXT];
 	struct spiffe_id id;
 
 	if (leaf->uri_count > 1)
-		return explain(why, ERR_TLS_MANY_SPIFFE,
-		               "the certificate names %u URIs; a workload has exactly one",
-		               leaf->uri_count);
+		return tls_reason_say(why, ERR_TLS_MANY_SPIFFE,
+		                      "the certificate names %u URIs; a workload has exactly one",
+		                      leaf->uri_count);
 	if (leaf->uri_count == 0)
-		return explain(why, ERR_TLS_NO_SPIFFE, "the certificate names no URI");
+		return tls_reason_say(why, ERR_TLS_NO_SPIFFE, "the certificate names no URI");
 	if (spiffe_parse(leaf->uri, &id) != ERR_OK) {
 		(void)str_copy(text, sizeof(text), leaf->uri);
-		return explain(why, ERR_TLS_NO_SPIFFE,
-		               "\"%s\" is not of the form spiffe://<td>/ns/<ns>/sa/<sa>", text);
+		return tls_reason_say(why, ERR_TLS_NO_SPIFFE,
+		                      "\"%s\" is not of the form spiffe://<td>/ns/<ns>/sa/<sa>",
+		                      text);
 	}
 	c->identity = mem_str(leaf->uri);
 	c->trust_domain = mem_str(id.trust_domain);
@@ -167,34 +148,34 @@ static enum err read_identity(struct tls_config *c, const struct reason *why)
 }
 
 static enum err read_chain(struct tls_config *c, const struct tls_material *m,
-                           const struct reason *why)
+                           const struct tls_reason *why)
 {
 	char when[STR_TIME_MAX];
 	enum err e = read_certs(m->chain_pem, "certificate chain", c->chain, TLS_CHAIN_MAX,
 	                        &c->chain_len, why);
 
 	if (e == ERR_OK && tls_config_not_after(c) < clock_wall_s())
-		return explain(why, ERR_TLS_EXPIRED, "the certificate expired at %s",
-		               str_format_time_s(tls_config_not_after(c), when));
+		return tls_reason_say(why, ERR_TLS_EXPIRED, "the certificate expired at %s",
+		                      str_format_time_s(tls_config_not_after(c), when));
 	return e;
 }
 
 static enum err read_roots(struct tls_config *c, const struct tls_material *m,
-                           const struct reason *why)
+                           const struct tls_reason *why)
 {
 	const unsigned int max = m->kind == TLS_MESH ? ROOTS_MAX : HOST_ROOTS_MAX;
 	enum err e;
 
 	c->roots = calloc(max, sizeof(*c->roots));
 	if (c->roots == NULL)
-		return explain(why, ERR_MEMORY, "out of memory");
+		return tls_reason_say(why, ERR_MEMORY, "out of memory");
 	e = read_certs(m->roots_pem, "root bundle", c->roots, max, &c->root_count, why);
 	if (e != ERR_OK)
 		return e;
 	c->root_names = calloc(c->root_count, sizeof(*c->root_names));
 	c->root_ders = calloc(c->root_count, sizeof(*c->root_ders));
 	if (c->root_names == NULL || c->root_ders == NULL)
-		return explain(why, ERR_MEMORY, "out of memory");
+		return tls_reason_say(why, ERR_MEMORY, "out of memory");
 	for (unsigned int i = 0; i < c->root_count; i++) {
 		c->root_names[i] = c->roots[i].facts.subject;
 		c->root_ders[i] = buf_span(&c->roots[i].der);
@@ -203,7 +184,7 @@ static enum err read_roots(struct tls_config *c, const struct tls_material *m,
 }
 
 static enum err read_material(struct tls_config *c, const struct tls_material *m,
-                              const struct reason *why)
+                              const struct tls_reason *why)
 {
 	enum err e = ERR_OK;
 
@@ -218,24 +199,26 @@ static enum err read_material(struct tls_config *c, const struct tls_material *m
 	return e;
 }
 
-static enum err load_own(WOLFSSL_CTX *ctx, const struct tls_material *m, const struct reason *why)
+static enum err load_own(WOLFSSL_CTX *ctx, const struct tls_material *m,
+                         const struct tls_reason *why)
 {
 	if (wolfSSL_CTX_use_certificate_chain_buffer(ctx, m->chain_pem.p, (long)m->chain_pem.n) !=
 	    WOLFSSL_SUCCESS)
-		return explain(why, ERR_PARSE, "the certificate chain does not load");
+		return tls_reason_say(why, ERR_PARSE, "the certificate chain does not load");
 	if (m->key_pem.n > PEM_TEXT_MAX ||
 	    wolfSSL_CTX_use_PrivateKey_buffer(ctx, m->key_pem.p, (long)m->key_pem.n,
 	                                      WOLFSSL_FILETYPE_PEM) != WOLFSSL_SUCCESS)
-		return explain(why, ERR_PARSE,
-		               "the private key does not load: PKCS#8 or SEC1 PEM needed");
+		return tls_reason_say(why, ERR_PARSE,
+		                      "the private key does not load: PKCS#8 or SEC1 PEM needed");
 	if (wolfSSL_CTX_check_private_key(ctx) != WOLFSSL_SUCCESS)
-		return explain(why, ERR_TLS_BAD_SIGNATURE,
-		               "the private key is not that of the certificate");
+		return tls_reason_say(why, ERR_TLS_BAD_SIGNATURE,
+		                      "the private key is not that of the certificate");
 	return ERR_OK;
 }
 
 /* The only place where trust and peer verification are set up (the callback comes with each session). */
-static enum err load_trust(WOLFSSL_CTX *ctx, const struct tls_config *c, const struct reason *why)
+static enum err load_trust(WOLFSSL_CTX *ctx, const struct tls_config *c,
+                           const struct tls_reason *why)
 {
 	for (unsigned int i = 0; i < c->root_count; i++) {
 		const struct buf *der = &c->roots[i].der;
@@ -244,8 +227,8 @@ static enum err load_trust(WOLFSSL_CTX *ctx, const struct tls_config *c, const s
 		if (wolfSSL_CTX_load_verify_buffer_ex(
 			    ctx, der->p, (long)der->n, WOLFSSL_FILETYPE_ASN1, 0,
 			    WOLFSSL_LOAD_FLAG_DATE_ERR_OKAY) != WOLFSSL_SUCCESS)
-			return explain(why, ERR_PARSE,
-			               "root %u of the bundle does not load as a CA", i + 1);
+			return tls_reason_say(why, ERR_PARSE,
+			                      "root %u of the bundle does not load as a CA", i + 1);
 	}
 	/* one more than we accept, so that our own verification refuses it with the right alert */
 	wolfSSL_CTX_set_verify_depth(ctx, TLS_CHAIN_MAX + 1);
@@ -270,7 +253,7 @@ static WOLFSSL_METHOD *method_of(const struct tls_policy *p, enum tls_role role)
 }
 
 static enum err load_options(WOLFSSL_CTX *ctx, const struct tls_policy *policy,
-                             const struct reason *why)
+                             const struct tls_reason *why)
 {
 	static const char suites_13[] = "TLS13-AES256-GCM-SHA384:TLS13-AES128-GCM-SHA256";
 	static const char suites_12[] = "TLS13-AES256-GCM-SHA384:TLS13-AES128-GCM-SHA256:"
@@ -285,27 +268,27 @@ static enum err load_options(WOLFSSL_CTX *ctx, const struct tls_policy *policy,
 	memcpy(offered, groups, sizeof(groups));
 	if (wolfSSL_CTX_set_cipher_list(ctx, speaks_12(policy) ? suites_12 : suites_13) !=
 	    WOLFSSL_SUCCESS)
-		return explain(why, ERR_TLS, "this TLS library has no AES-GCM suites");
+		return tls_reason_say(why, ERR_TLS, "this TLS library has no AES-GCM suites");
 	if (wolfSSL_CTX_SetMinVersion(ctx, speaks_12(policy) ? WOLFSSL_TLSV1_2 : WOLFSSL_TLSV1_3) !=
 	    WOLFSSL_SUCCESS)
-		return explain(why, ERR_TLS, "this TLS library was built without TLS 1.2");
+		return tls_reason_say(why, ERR_TLS, "this TLS library was built without TLS 1.2");
 #ifndef NO_SESSION_CACHE
 	/* nobody resumes: each handshake proves the peer anew */
 	(void)wolfSSL_CTX_set_session_cache_mode(ctx, WOLFSSL_SESS_CACHE_OFF);
 #endif
 	if (wolfSSL_CTX_set_groups(ctx, offered + first, (int)(count - first)) != WOLFSSL_SUCCESS)
-		return explain(why, ERR_TLS, "this TLS library lacks a key exchange group");
+		return tls_reason_say(why, ERR_TLS, "this TLS library lacks a key exchange group");
 	return ERR_OK;
 }
 
 enum err tls_policy_check(const struct tls_policy *p, char *why_text, size_t why_len)
 {
-	const struct reason why = {.text = why_text, .len = why_len};
+	const struct tls_reason why = {.text = why_text, .len = why_len};
 	WOLFSSL_CTX *ctx = wolfSSL_CTX_new(method_of(p, TLS_CLIENT));
 	enum err e;
 
 	if (ctx == NULL)
-		return explain(&why, ERR_MEMORY, "out of memory");
+		return tls_reason_say(&why, ERR_MEMORY, "out of memory");
 	e = load_options(ctx, p, &why);
 	wolfSSL_CTX_free(ctx);
 	return e;
@@ -313,13 +296,13 @@ enum err tls_policy_check(const struct tls_policy *p, char *why_text, size_t why
 
 static enum err load_library(WOLFSSL_CTX **ret_ctx, WOLFSSL_METHOD *method,
                              const struct tls_config *c, const struct tls_material *m,
-                             const struct reason *why)
+                             const struct tls_reason *why)
 {
 	WOLFSSL_CTX *ctx = wolfSSL_CTX_new(method);
 	enum err e;
 
 	if (ctx == NULL)
-		return explain(why, ERR_MEMORY, "out of memory");
+		return tls_reason_say(why, ERR_MEMORY, "out of memory");
 	*ret_ctx = ctx;
 	e = c->kind == TLS_HOST_CLIENT ? ERR_OK : load_own(ctx, m, why);
 	if (e == ERR_OK)
@@ -332,14 +315,14 @@ static enum err load_library(WOLFSSL_CTX **ret_ctx, WOLFSSL_METHOD *method,
 enum err tls_config_new(const struct tls_material *m, struct tls_config **ret_cfg, char *why_text,
                         size_t why_len)
 {
-	const struct reason why = {.text = why_text, .len = why_len};
+	const struct tls_reason why = {.text = why_text, .len = why_len};
 	struct tls_config *c = calloc(1, sizeof(*c));
 	enum err e;
 
 	if (why_len > 0)
 		why_text[0] = '\0';
 	if (c == NULL)
-		return explain(&why, ERR_MEMORY, "out of memory");
+		return tls_reason_say(&why, ERR_MEMORY, "out of memory");
 	snapshot_init(&c->snap, config_destroy);
 	c->kind = m->kind;
 	c->policy = m->policy == NULL ? &default_policy : m->policy;
@@ -349,7 +332,8 @@ enum err tls_config_new(const struct tls_material *m, struct tls_config **ret_cf
 	if (e == ERR_OK && c->kind != TLS_HOST_CLIENT)
 		e = load_library(&c->server, method_of(c->policy, TLS_SERVER), c, m, &why);
 	if (e == ERR_OK && c->kind == TLS_MESH && wolfSSL_CTX_mutual_auth(c->server, 1) != 0)
-		e = explain(&why, ERR_TLS, "this TLS library cannot demand client certificates");
+		e = tls_reason_say(&why, ERR_TLS,
+		                   "this TLS library cannot demand client certificates");
 	if (e != ERR_OK) {
 		config_free(c);
 		return e;

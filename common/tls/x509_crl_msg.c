@@ -185,21 +185,19 @@ static void read_tbs(struct rd *tbs, struct x509_crl *crl, struct reading *g)
 enum err x509_crl_parse(struct span der, struct x509_crl *ret, const char **ret_why)
 {
 	struct reading g = {.err = ERR_OK};
-	struct rd all = rd_of(der), outer, tbs;
-	struct x509_crl crl = {0};
-	struct span signature;
+	struct x509_signed frame;
+	struct x509_crl crl;
+	struct rd all, tbs;
+	enum err e;
 
 	*ret_why = der.n > CRL_DER_MAX ? why_long : why_der;
 	if (der.n > CRL_DER_MAX)
 		return ERR_LIMIT;
-	outer = rd_of(der_get(&all, DER_SEQUENCE));
-	crl.tbs = der_whole(&outer, DER_SEQUENCE);
-	crl.algorithm = der_whole(&outer, DER_SEQUENCE);
-	signature = der_get(&outer, DER_BIT_STRING);
-	if (rd_failed(&all) || rd_left(&all) != 0 || rd_failed(&outer) || rd_left(&outer) != 0 ||
-	    signature.n < 2 || signature.p[0] != 0)
-		return ERR_PARSE;
-	crl.signature = span_of(signature.p + 1, signature.n - 1);
+	e = x509_signed_parse(der, &frame);
+	if (e != ERR_OK)
+		return e;
+	crl = (struct x509_crl){
+		.tbs = frame.tbs, .algorithm = frame.algorithm, .signature = frame.signature};
 	all = rd_of(crl.tbs);
 	tbs = rd_of(der_get(&all, DER_SEQUENCE));
 	read_tbs(&tbs, &crl, &g);

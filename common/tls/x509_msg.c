@@ -172,22 +172,36 @@ static void read_tbs(struct rd *r, struct x509_facts *f)
 		rd_fail(r);
 }
 
+enum err x509_signed_parse(struct span der, struct x509_signed *ret)
+{
+	struct rd all = rd_of(der), outer = rd_of(der_get(&all, DER_SEQUENCE));
+	struct x509_signed s = {.tbs = der_whole(&outer, DER_SEQUENCE)};
+	struct span bits;
+
+	s.algorithm = der_whole(&outer, DER_SEQUENCE);
+	bits = der_get(&outer, DER_BIT_STRING);
+	if (rd_failed(&all) || rd_left(&all) != 0 || rd_failed(&outer) || rd_left(&outer) != 0 ||
+	    bits.n < 2 || bits.p[0] != 0)
+		return ERR_PARSE;
+	s.signature = span_of(bits.p + 1, bits.n - 1);
+	*ret = s;
+	return ERR_OK;
+}
+
 enum err x509_parse(struct span der, struct x509_facts *ret)
 {
-	struct x509_facts f = {0};
-	struct rd all = rd_of(der), outer, tbs;
-	struct span signature;
+	struct x509_signed frame;
+	struct x509_facts f;
+	struct rd all, tbs;
+	enum err e;
 
 	if (der.n > X509_DER_MAX)
 		return ERR_LIMIT;
-	outer = rd_of(der_get(&all, DER_SEQUENCE));
-	f.tbs = der_whole(&outer, DER_SEQUENCE);
-	f.algorithm = der_whole(&outer, DER_SEQUENCE);
-	signature = der_get(&outer, DER_BIT_STRING);
-	if (rd_failed(&all) || rd_left(&all) != 0 || rd_failed(&outer) || rd_left(&outer) != 0 ||
-	    signature.n < 2 || signature.p[0] != 0)
-		return ERR_PARSE;
-	f.signature = span_of(signature.p + 1, signature.n - 1);
+	e = x509_signed_parse(der, &frame);
+	if (e != ERR_OK)
+		return e;
+	f = (struct x509_facts){
+		.tbs = frame.tbs, .algorithm = frame.algorithm, .signature = frame.signature};
 	all = rd_of(f.tbs);
 	tbs = rd_of(der_get(&all, DER_SEQUENCE));
 	read_tbs(&tbs, &f);

@@ -43,6 +43,16 @@ struct x509_facts {
 	struct span alt_names;  /* contents of subjectAltName: its GeneralNames */
 };
 
+/* The frame of a certificate and of a revocation list (4.1.1, 5.1.1); views into it. */
+struct x509_signed {
+	struct span tbs;       /* whole: what the signature is over */
+	struct span algorithm; /* whole AlgorithmIdentifier */
+	struct span signature; /* of the BIT STRING, without its first octet */
+};
+
+/* Errs: ERR_PARSE for anything but one frame, whole bytes of signature and nothing behind it. */
+MUST_CHECK enum err x509_signed_parse(struct span der, struct x509_signed *ret);
+
 /*
  * Errs: ERR_PARSE for anything but one well-formed version 3 certificate, an extension twice, or octets behind
  *       the end; ERR_LIMIT for more than X509_DER_MAX.
