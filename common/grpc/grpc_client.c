@@ -219,22 +219,13 @@ void grpc_client_close(struct grpc_client *c)
 	while (!list_empty(&c->calls))
 		give_up(list_entry(c->calls.next, struct grpc_call, link), GRPC_CANCELLED,
 		        "closed by us");
-	if (c->h2.session == NULL)
-		h2_conn_abort(&c->h2, ERR_CANCELLED);
-	else
-		h2_conn_close(&c->h2, 0);
+	grpc_conn_close(&c->h2);
 }
 
 void grpc_client_fini(struct grpc_client *c)
 {
 	CHECK(list_empty(&c->calls));
 	h2_conn_fini(&c->h2);
-}
-
-static unsigned int add(struct h2_field *to, unsigned int n, const char *name, const char *value)
-{
-	to[n] = (struct h2_field){.name = span_str(name), .value = span_str(value)};
-	return n + 1;
 }
 
 enum err grpc_call_start(struct grpc_call *a, struct grpc_client *c, const struct grpc_request *req,
@@ -248,14 +239,15 @@ enum err grpc_call_start(struct grpc_call *a, struct grpc_client *c, const struc
 	CHECK(req->metadata_count <= GRPC_METADATA_MAX - 7);
 	if (!grpc_client_ready(c))
 		return ERR_H2_STREAM_REFUSED;
-	n = add(f, n, ":method", "POST");
-	n = add(f, n, ":scheme", "https");
-	n = add(f, n, ":path", req->path);
-	n = add(f, n, ":authority", c->authority);
+	n = grpc_conn_field(f, n, ":method", "POST");
+	n = grpc_conn_field(f, n, ":scheme", "https");
+	n = grpc_conn_field(f, n, ":path", req->path);
+	n = grpc_conn_field(f, n, ":authority", c->authority);
 	if (req->timeout_ms > 0)
-		n = add(f, n, "grpc-timeout", grpc_timeout_text(req->timeout_ms, timeout));
-	n = add(f, n, "te", "trailers");
-	n = add(f, n, "content-type", "application/grpc");
+		n = grpc_conn_field(f, n, "grpc-timeout",
+		                    grpc_timeout_text(req->timeout_ms, timeout));
+	n = grpc_conn_field(f, n, "te", "trailers");
+	n = grpc_conn_field(f, n, "content-type", "application/grpc");
 	for (unsigned int i = 0; i < req->metadata_count; i++)
 		f[n++] = req->metadata[i];
 	*a = (struct grpc_call){.client = c, .owner = owner};

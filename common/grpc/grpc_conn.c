@@ -71,3 +71,18 @@ void grpc_conn_taken(struct h2_conn *c, int32_t stream_id, size_t n)
 	h2_session_consumed_stream(c->session, stream_id, n);
 	h2_session_consumed_conn(c->session, n);
 }
+
+unsigned int grpc_conn_field(struct h2_field *to, unsigned int n, const char *name,
+                             const char *value)
+{
+	to[n] = (struct h2_field){.name = span_str(name), .value = span_str(value)};
+	return n + 1;
+}
+
+void grpc_conn_close(struct h2_conn *c)
+{
+	if (c->session == NULL)
+		h2_conn_abort(c, ERR_CANCELLED);
+	else
+		h2_conn_close(c, 0);
+}

@@ -34,17 +34,11 @@ static void forget(struct grpc_answer *a)
 	a->server = NULL;
 }
 
-static unsigned int add(struct h2_field *to, unsigned int n, const char *name, const char *value)
-{
-	to[n] = (struct h2_field){.name = span_str(name), .value = span_str(value)};
-	return n + 1;
-}
-
 static unsigned int add_head(struct h2_field *f)
 {
-	unsigned int n = add(f, 0, ":status", "200");
+	unsigned int n = grpc_conn_field(f, 0, ":status", "200");
 
-	return add(f, n, "content-type", "application/grpc");
+	return grpc_conn_field(f, n, "content-type", "application/grpc");
 }
 
 /* The last fields; ahead of them the head, if none was sent ("Trailers-Only"). */
@@ -58,7 +52,7 @@ static void say_status(struct h2_conn *h2, int32_t id, bool headed, enum grpc_co
 	enum err e;
 
 	(void)snprintf(text, sizeof(text), "%u", (unsigned int)code);
-	n = add(f, n, "grpc-status", text);
+	n = grpc_conn_field(f, n, "grpc-status", text);
 	buf_init(&encoded, GRPC_ENCODED_MAX);
 	grpc_words_encode(words, &encoded);
 	if (encoded.n > 0 && !encoded.failed)
@@ -221,10 +215,7 @@ void grpc_server_start(struct grpc_server *c, struct loop *loop, int fd, struct 
 
 void grpc_server_close(struct grpc_server *c)
 {
-	if (c->h2.session == NULL)
-		h2_conn_abort(&c->h2, ERR_CANCELLED);
-	else
-		h2_conn_close(&c->h2, 0);
+	grpc_conn_close(&c->h2);
 }
 
 void grpc_server_fini(struct grpc_server *c)

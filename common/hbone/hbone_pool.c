@@ -502,23 +502,6 @@ static void on_head(struct hbone_stream *s, const struct h2_head *head)
 	answer(a, e);
 }
 
-static void on_early_data(struct hbone_stream *s, struct iobuf *buf, struct span bytes)
-{
-	(void)buf; /* nghttp2 lets no DATA come before the head */
-	hbone_stream_taken(s, bytes.n);
-}
-
-static void on_early_end(struct hbone_stream *s)
-{
-	(void)s; /* a refusal's END_STREAM: the head was the answer */
-}
-
-static void on_early_sent(struct hbone_stream *s, size_t n)
-{
-	(void)s;
-	(void)n;
-}
-
 static void on_early_break(struct hbone_stream *s, enum err cause)
 {
 	answer(of_stream(s), cause);
@@ -526,9 +509,9 @@ static void on_early_break(struct hbone_stream *s, enum err cause)
 
 static const struct hbone_stream_owner call_stream_owner = {
 	.head = on_head,
-	.data = on_early_data,
-	.end = on_early_end,
-	.sent = on_early_sent,
+	.data = hbone_stream_early_data,
+	.end = hbone_stream_early_end,
+	.sent = hbone_stream_early_sent,
 	.broken = on_early_break,
 };
 

@@ -276,3 +276,20 @@ void hbone_stream_taken(struct hbone_stream *s, size_t n)
 	release(c, n);
 	kick(c);
 }
+
+void hbone_stream_early_data(struct hbone_stream *s, struct iobuf *buf, struct span bytes)
+{
+	(void)buf; /* nghttp2 lets no DATA come before the head */
+	hbone_stream_taken(s, bytes.n);
+}
+
+void hbone_stream_early_end(struct hbone_stream *s)
+{
+	(void)s; /* a refusal's END_STREAM: the head was the answer */
+}
+
+void hbone_stream_early_sent(struct hbone_stream *s, size_t n)
+{
+	(void)s;
+	(void)n;
+}

@@ -104,4 +104,9 @@ bool hbone_stream_crowded(const struct hbone_stream *s);
 /* The application took n octets of what data() brought. */
 void hbone_stream_taken(struct hbone_stream *s, size_t n);
 
+/* For an owner that still awaits the head of the answer: what else comes is nothing to it. */
+void hbone_stream_early_data(struct hbone_stream *s, struct iobuf *buf, struct span bytes);
+void hbone_stream_early_end(struct hbone_stream *s);
+void hbone_stream_early_sent(struct hbone_stream *s, size_t n);
+
 #endif
