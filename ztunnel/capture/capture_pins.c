@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "ztunnel/capture/capture_pins.h"
 
-#include <bpf/bpf.h>
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -117,13 +116,6 @@ bool pins_cookie_of(const char *entry, uint64_t *ret_cookie)
 		return false;
 	*ret_cookie = cookie;
 	return true;
-}
-
-int pins_get(const char *path)
-{
-	int fd = bpf_obj_get(path);
-
-	return fd >= 0 ? fd : -errno;
 }
 
 enum err pins_remove_pod(const char *root, uint64_t cookie, char why[WHY_MAX])

@@ -29,8 +29,6 @@ const char *pins_pod_path(const char *root, uint64_t cookie, const char *name,
 /* The cookie a directory entry under <root>/pods stands for. */
 bool pins_cookie_of(const char *entry, uint64_t *ret_cookie);
 
-/* A descriptor of what is pinned there, or -errno. */
-int pins_get(const char *path);
 /* Remove a pod's directory and all in it: what is attached only through it ends. Errs: ERR_SYSTEM */
 MUST_CHECK enum err pins_remove_pod(const char *root, uint64_t cookie, char why[WHY_MAX]);
 

@@ -67,15 +67,6 @@ enum err capture_table_add_addr(const struct capture_table *t, const struct ip *
 	return ERR_OK;
 }
 
-void capture_table_drop_addr(const struct capture_table *t, const struct ip *ip, uint64_t cookie)
-{
-	struct capture_addr key = capture_addr_of(ip);
-	uint32_t id;
-
-	if (bpf_map_lookup_elem(t->podip, &key, &id) == 0 && id == capture_id(cookie))
-		(void)bpf_map_delete_elem(t->podip, &key);
-}
-
 static bool addr_is_of(const struct capture_table *t, const void *key, uint32_t id)
 {
 	uint32_t owner;

@@ -39,7 +39,6 @@ size_t capture_table_pods(const struct capture_table *t, uint64_t *out, size_t m
 /* The node's processes reach these addresses past the proxy. Errs: ERR_SYSTEM */
 MUST_CHECK enum err capture_table_add_addr(const struct capture_table *t, const struct ip *ip,
                                            uint64_t cookie, char why[WHY_MAX]);
-void capture_table_drop_addr(const struct capture_table *t, const struct ip *ip, uint64_t cookie);
 /* Forget all addresses of a pod, and the connections its proxy had recorded. */
 void capture_table_forget(const struct capture_table *t, uint64_t cookie);
 

@@ -89,7 +89,7 @@ static void a_pod_that_goes_takes_along_who_waits_for_its_workload(void **state)
 		p->app[0].ending = END_AFTER_FIN;
 		for (uint64_t t = seed * 7 % TURNS; t > 0; t--)
 			plab_turn();
-		pod_proxy_cut(plab.node[1].proxy, ERR_POD_REMOVED);
+		pod_proxy_cut(plab.node[1].proxy, ERR_DRAINED);
 		plab_run();
 		assert_int_equal(p->app[0].seen, SEEN_RESET);
 		plab_fini();
