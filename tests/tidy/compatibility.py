@@ -3,8 +3,8 @@
 """compatibility - docs/compatibility.md lists every capability, and says `holds` only with a test.
 
 A row is | id | capability | tests | state |, the state `holds`, `not yet: why` or `not yet: why; partly by
-test, ...`. The tests of a row, several with commas between, are test functions under tests/ or tests
-that a meson.build there registers.
+test, ...`. The tests of a row, several with commas between, are test functions under tests/, tests
+that a meson.build there registers, or fuzz targets.
 """
 
 import re
@@ -23,6 +23,7 @@ FUNCTIONS = {
     ".py": re.compile(r"^def (test_\w+)\(", re.M),
     "meson.build": re.compile(r"^ *test\('(\w+)'", re.M),
 }
+FUZZ_TARGET = re.compile(r"^tests/fuzz/(fuzz_\w+)\.c$")
 
 
 def rows(text):
@@ -36,6 +37,7 @@ def test_names(root):
     for name in tree.files(root):
         if not name.startswith("tests/") or name.startswith("tests/tidy/"):
             continue
+        names.update(FUZZ_TARGET.findall(name))
         for ending, pattern in FUNCTIONS.items():
             if name.endswith(ending):
                 names.update(pattern.findall(tree.read(name, root)))

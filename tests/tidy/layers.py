@@ -35,7 +35,6 @@ ARROWS = {
     "ztunnel/capture": ["common/base", "bpf/capture_shared.h"],  # and the skeletons, see THIRD_PARTY
     "ztunnel/steward": ["common/base", "common/io", "ztunnel/capture", "bpf/capture_shared.h"],
     "ztunnel/pods": ["common/base", "common/io", "common/mesh", "ztunnel/capture", "ztunnel/steward"],
-    "ztunnel/dns": ["common/base", "common/io", "common/mesh"],
     "ztunnel/proxy": ["common", "ztunnel/capture", "ztunnel/pods", "ztunnel/steward"],
     "ztunnel": ["common", "ztunnel"],
     "waypoint": ["common", "waypoint"],
@@ -57,7 +56,7 @@ THIRD_PARTY = {
     r"gcrypt\.h": ["common/tls"],
     r"zstd\.h": ["common/codec"],
     r"brotli/": ["common/codec"],
-    r"zlib\.h": ["common/admin", "common/telemetry", "common/codec"],
+    r"zlib\.h": ["common/codec"],
     r"cmocka\.h": [],
     r"protobuf-c/": ["common/proto"],
 }
