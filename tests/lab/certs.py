@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """SPIFFE certificates for the lab: the root the nodes share, and leaves good and bad."""
 import datetime
+import ipaddress
 import os
 
 from cryptography import x509
@@ -87,7 +88,8 @@ class Authority:
         return builder.sign((signer or self).key, hashes.SHA256()).public_bytes(
             serialization.Encoding.PEM)
 
-    def leaf(self, uris, dns=(), not_before=None, not_after=None, usages=None, key_id=False):
+    def leaf(self, uris, dns=(), not_before=None, not_after=None, usages=None, key_id=False,
+             addresses=()):
         """Returns (key PEM, certificate PEM) with one subjectAltName entry per uri.
 
         key_id: say which key of the authority's name it was
@@ -96,7 +98,8 @@ class Authority:
         not_before = not_before or _now() - datetime.timedelta(minutes=5)
         not_after = not_after or _now() + ONE_DAY
         names = ([x509.UniformResourceIdentifier(u) for u in uris]
-                 + [x509.DNSName(d) for d in dns])
+                 + [x509.DNSName(d) for d in dns]
+                 + [x509.IPAddress(ipaddress.ip_address(a)) for a in addresses])
         usage = x509.KeyUsage(digital_signature=True, content_commitment=False,
                               key_encipherment=False, data_encipherment=False,
                               key_agreement=False, key_cert_sign=False, crl_sign=False,
