@@ -682,8 +682,6 @@ static void on_stop_hook(struct loop_hook *h)
 		break;
 	case K8S_CLIENT_DIALING: loop_cancel(c->loop, &c->connect); break;
 	case K8S_CLIENT_UP:
-		if (c->over)
-			break; /* landing by itself */
 		if (!c->going)
 			watches_leave(c, ERR_CANCELLED, true);
 		c->going = true;

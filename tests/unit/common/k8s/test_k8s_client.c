@@ -46,6 +46,33 @@ static void pages_are_listed_and_then_watched_on_one_connection(void **state)
 	}
 }
 
+enum { HUGE_LIST = 6 * 1024 * 1024 };
+
+static void huge(struct fixture *f, struct request *r)
+{
+	static char text[HUGE_LIST + 1];
+
+	if (rig_is_watch(r)) {
+		rig_well_behaved(f, r);
+		return;
+	}
+	memset(text, ' ', HUGE_LIST);
+	rig_begin(r, "200", NULL);
+	rig_say(r, text);
+	rig_say(r, LIST("10", "", POD("a", "3")));
+	rig_end(r);
+}
+
+static void a_list_larger_than_every_window_arrives(void **state)
+{
+	struct fixture *f = rig_start(2, huge, true);
+
+	(void)state;
+	UNTIL(f, f->watched);
+	assert_string_equal(f->told, "relist +a synced");
+	rig_finish(f);
+}
+
 static void gone_once(struct fixture *f, struct request *r)
 {
 	if (rig_is_watch(r) && !f->watched) {
@@ -337,8 +364,9 @@ static void a_connection_that_breaks_ends_its_requests(void **state)
 		assert_int_equal(rig_call(f, &x, K8S_GET, ""), ERR_OK);
 		UNTIL(f, f->requests == 3);
 		h2_conn_abort(&f->conn[0].h2, ERR_RESET);
-		UNTIL(f, x.answered);
-		assert_int_not_equal(x.answer.cause, ERR_OK);
+		UNTIL(f, f->disconnected);
+		assert_int_equal(x.answered, 1);
+		assert_int_equal(x.answer.cause, f->cause);
 		assert_int_equal(x.answer.status, 0);
 		UNTIL(f, f->connected == 2);
 		rig_finish(f);
@@ -384,6 +412,9 @@ static void nobody_but_the_server_gets_the_token(void **state)
 		assert_int_equal(f->cause, causes[i]);
 		assert_int_equal(f->connected, 0);
 		assert_int_equal(f->requests, 0);
+		/* and it is asked less and less often */
+		rig_run_ms(f, 120000);
+		assert_in_range(f->conns, 5, 14);
 		f->tls = rig_server_tls;
 		UNTIL(f, f->watched);
 		rig_finish(f);
@@ -484,6 +515,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(pages_are_listed_and_then_watched_on_one_connection),
+		cmocka_unit_test(a_list_larger_than_every_window_arrives),
 		cmocka_unit_test(a_version_that_is_gone_is_listed_anew),
 		cmocka_unit_test(the_token_is_read_for_every_request),
 		cmocka_unit_test(a_refusal_is_told_and_asked_again_when_the_server_wishes),
