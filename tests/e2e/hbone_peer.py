@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """A scripted HBONE client: Python's TLS and python3-h2, certificates as bad as wanted."""
+import contextlib
 import os
 import re
 import socket
@@ -10,6 +11,9 @@ import h2.config
 import h2.connection
 import h2.events
 
+import certs
+import talk
+import world
 import ztunnel
 
 HBONE_PORT = 15008
@@ -36,6 +40,27 @@ def context(directory, root_pem, leaf=None, alpn=("h2",)):
             f.flush()
             made.load_cert_chain(f.name)
     return made
+
+
+def context_as(lab, uri=None, key_id=False):
+    """The same with a certificate of the lab's own root; without one when uri is None."""
+    root = certs.Authority.load(lab.ca_path)
+    return context(lab.dir, root.pem(), root.leaf([uri], key_id=key_id) if uri else None)
+
+
+@contextlib.contextmanager
+def standing_in(calm, pod, serve):
+    """Node a believes in pod, which no ztunnel holds: serve(conn) answers at its HBONE port."""
+    world.write(calm.a.state_path, world.state(calm.lab, calm.a))
+    calm.a.ztunnel.reload()
+    try:
+        ztunnel.wait_until(lambda: any(w["uid"] == pod.uid for w in
+                                       calm.a.ztunnel.config_dump()["workloads"]),
+                           20, "node a knows the pod")
+        with talk.Server(pod, HBONE_PORT, serve):
+            yield
+    finally:
+        calm.lab.pods.remove(pod)
 
 
 class Tunnel:

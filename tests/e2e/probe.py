@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """Drives tests/bpf/capture_probe: the real capture under the smallest proxy."""
+import contextlib
 import ipaddress
 import json
 import os
@@ -198,3 +199,13 @@ def tcp_syn(src, dst, sport, dport):
     segment = segment[:16] + struct.pack("!H", checksum(pseudo + segment)) + segment[18:]
     head = struct.pack("!BBHHHBBH4s4s", 0x45, 0, 20 + len(segment), 7, 0, 64, 6, 0, s, d)
     return head, segment
+
+
+@contextlib.contextmanager
+def enrolled(world, pod, words=""):
+    """The pod, captured by the world's first probe until the end of the block."""
+    world.pa.enroll(pod, words)
+    try:
+        yield pod
+    finally:
+        world.pa.release(pod)

@@ -6,7 +6,6 @@ import time
 
 import pytest
 
-import certs
 import hbone_peer
 import talk
 import world
@@ -35,8 +34,7 @@ def prepare(mesh):
 
 @pytest.fixture(scope="module")
 def tls(mesh):
-    authority = certs.Authority.load(mesh.lab.ca_path)
-    return hbone_peer.context(mesh.lab.dir, authority.pem(), authority.leaf([CLIENT]))
+    return hbone_peer.context_as(mesh.lab, CLIENT)
 
 
 @pytest.fixture(scope="module", autouse=True)

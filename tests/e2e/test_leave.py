@@ -8,7 +8,6 @@ import time
 import h2.connection
 import pytest
 
-import certs
 import hbone_peer
 import netns
 import talk
@@ -28,9 +27,7 @@ def prepare(mesh):
 
 @pytest.fixture(scope="module")
 def tls(mesh):
-    authority = certs.Authority.load(mesh.lab.ca_path)
-    leaf = authority.leaf([world.identity("default", "client")])
-    return hbone_peer.context(mesh.lab.dir, authority.pem(), leaf)
+    return hbone_peer.context_as(mesh.lab, world.identity("default", "client"))
 
 
 def rules(pod):

@@ -14,7 +14,6 @@ import threading
 
 import pytest
 
-import certs
 import hbone_peer
 import netns
 import pprof_reader
@@ -129,9 +128,7 @@ class Frames:
 @pytest.mark.asan
 def test_sigterm_sends_a_goaway_that_refuses_nothing_yet_and_then_the_last_one(calm):
     """RFC 9113 section 6.8: the first with the largest id, the second with the real one."""
-    authority = certs.Authority.load(calm.lab.ca_path)
-    leaf = authority.leaf([world.identity("default", "client")])
-    tls = hbone_peer.context(calm.lab.dir, authority.pem(), leaf)
+    tls = hbone_peer.context_as(calm.lab, world.identity("default", "client"))
     zt = calm.b.ztunnel
     with talk.Server(calm.server, PORT, talk.echo), \
             hbone_peer.Tunnel(calm.ext, calm.server.ip4, tls) as tunnel:

@@ -2,7 +2,6 @@
 """COMPLIANCE_POLICY=pqc: tunnels by the post-quantum key exchange, and by no other."""
 import pytest
 
-import certs
 import hbone_peer
 import talk
 import world
@@ -28,7 +27,5 @@ def test_two_nodes_under_the_pqc_policy_talk_through_a_tunnel(mesh):
 
 def test_a_peer_without_the_post_quantum_group_is_refused(mesh):
     """The client's library knows the classical groups only."""
-    root = certs.Authority.load(mesh.lab.ca_path)
-    tls = hbone_peer.context(mesh.lab.dir, root.pem(),
-                             root.leaf([world.identity("default", "client")]))
+    tls = hbone_peer.context_as(mesh.lab, world.identity("default", "client"))
     assert hbone_peer.is_refused(mesh.ext, mesh.server.ip4, tls) is True

@@ -21,7 +21,7 @@ import netns
 import probe
 import pytest
 import ztunnel
-from probe import Greeter, Probe, echoes, greeting
+from probe import Greeter, Probe, echoes, enrolled, greeting
 
 pytestmark = pytest.mark.asan
 
@@ -442,15 +442,6 @@ def test_K2_conntrack_that_drops_the_invalid_does_not_hurt(world):
         both_ways(world, world.one)
     finally:
         world.one.run(["nft", "delete", "table", "inet", "strict"])
-
-
-@contextlib.contextmanager
-def enrolled(world, pod, words=""):
-    world.pa.enroll(pod, words)
-    try:
-        yield pod
-    finally:
-        world.pa.release(pod)
 
 
 def test_K3_K4_a_pod_without_ipv6_is_captured(world):

@@ -13,7 +13,7 @@ import types
 import lab as lab_room
 import netns
 import pytest
-from probe import Greeter, Probe, echoes, greeting
+from probe import Greeter, Probe, echoes, enrolled, greeting
 
 pytestmark = pytest.mark.asan
 
@@ -326,15 +326,6 @@ def test_the_proxy_answers_at_its_port_on_loopback_and_nowhere_else(world):
             with pytest.raises(ConnectionRefusedError):
                 s.recv(100)
     assert world.pa.seen() == []
-
-
-@contextlib.contextmanager
-def enrolled(world, pod, words=""):
-    world.pa.enroll(pod, words)
-    try:
-        yield pod
-    finally:
-        world.pa.release(pod)
 
 
 def is_captured(pod, dst):

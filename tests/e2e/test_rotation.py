@@ -134,9 +134,7 @@ def test_a_root_is_replaced_and_no_connection_notices(mesh):
 
 
 def peer_of(mesh, domain):
-    root = certs.Authority.load(mesh.lab.ca_path)
-    leaf = root.leaf([f"spiffe://{domain}/ns/default/sa/client"], key_id=True)
-    return hbone_peer.context(mesh.lab.dir, root.pem(), leaf)
+    return hbone_peer.context_as(mesh.lab, f"spiffe://{domain}/ns/default/sa/client", key_id=True)
 
 
 @pytest.mark.parametrize("domain", [ALIAS, "third.example"])
@@ -179,14 +177,7 @@ def test_a_server_of_an_alias_domain_is_accepted_for_the_same_account(calm, doma
             heard.append(tls.wrap_socket(conn, server_side=True).recv(100)[:3])
         except OSError:
             heard.append(b"")
-    world.write(calm.a.state_path, world.state(calm.lab, calm.a))
-    calm.a.ztunnel.reload()
-    wait_until(lambda: any(w["uid"] == twin.uid for w in
-                           calm.a.ztunnel.config_dump()["workloads"]), 20, "node a knows the pod")
-    try:
-        with talk.Server(twin, hbone_peer.HBONE_PORT, serve):
-            assert talk.refused(calm.client, twin.ip4, PORT, b"hello")
-            wait_until(lambda: heard, 20, "the server was asked")
-        assert heard[0] == (b"PRI" if accepted else b"")
-    finally:
-        calm.lab.pods.remove(twin)
+    with hbone_peer.standing_in(calm, twin, serve):
+        assert talk.refused(calm.client, twin.ip4, PORT, b"hello")
+        wait_until(lambda: heard, 20, "the server was asked")
+    assert heard[0] == (b"PRI" if accepted else b"")

@@ -4,7 +4,6 @@ import ipaddress
 
 import pytest
 
-import certs
 import hbone_peer
 import proxy_header
 import talk
@@ -29,8 +28,7 @@ def prepare(mesh):
 
 @pytest.fixture(scope="module")
 def tls(mesh):
-    authority = certs.Authority.load(mesh.lab.ca_path)
-    return hbone_peer.context(mesh.lab.dir, authority.pem(), authority.leaf([CLIENT]))
+    return hbone_peer.context_as(mesh.lab, CLIENT)
 
 
 def ask(place, tls, to, authority, text=b"marco"):

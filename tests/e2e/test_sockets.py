@@ -2,7 +2,6 @@
 """The options of the proxy's own sockets (contract 7.1), and the lists of connections it shows while they are open."""
 import pytest
 
-import certs
 import hbone_peer
 import sockopts
 import talk
@@ -155,8 +154,7 @@ def test_an_inbound_connection_names_the_service_its_client_addressed(mesh):
 def test_a_refused_connection_is_never_listed(calm):
     calm.lab.policies = [world.policy("closed", "default", "Deny", [{"destinationPorts": [PORT]}])]
     calm.lab.apply()
-    authority = certs.Authority.load(calm.lab.ca_path)
-    tls = hbone_peer.context(calm.lab.dir, authority.pem(), authority.leaf([CLIENT]))
+    tls = hbone_peer.context_as(calm.lab, CLIENT)
     with hbone_peer.Tunnel(calm.ext, calm.server.ip4, tls) as tunnel:
         assert tunnel.connect(f"{calm.server.ip4}:{PORT}")[1] == 401
         wait_until(lambda: not listed(calm.b.ztunnel, calm.server, "inbound"), 10,

@@ -21,9 +21,7 @@ def server(mesh):
 
 
 def tls_of(mesh, version):
-    root = certs.Authority.load(mesh.lab.ca_path)
-    tls = hbone_peer.context(mesh.lab.dir, root.pem(),
-                             root.leaf([world.identity("default", "client")]))
+    tls = hbone_peer.context_as(mesh.lab, world.identity("default", "client"))
     tls.minimum_version = ssl.TLSVersion.TLSv1_2
     tls.maximum_version = version
     return tls
@@ -44,8 +42,7 @@ def test_a_client_is_served_in_the_best_version_both_speak(mesh, version, said):
 
 
 def test_a_client_of_tls_1_2_without_certificate_is_refused(mesh):
-    root = certs.Authority.load(mesh.lab.ca_path)
-    tls = hbone_peer.context(mesh.lab.dir, root.pem())
+    tls = hbone_peer.context_as(mesh.lab)
     tls.minimum_version = tls.maximum_version = ssl.TLSVersion.TLSv1_2
     assert hbone_peer.is_refused(mesh.ext, mesh.server.ip4, tls) is True
 
@@ -69,14 +66,7 @@ def test_our_client_speaks_tls_1_2_with_a_server_that_has_no_better(calm):
     def serve(conn):
         with tls.wrap_socket(conn, server_side=True) as made:
             heard.append((made.version(), made.recv(100)[:14]))
-    world.write(calm.a.state_path, world.state(calm.lab, calm.a))
-    calm.a.ztunnel.reload()
-    wait_until(lambda: any(w["uid"] == old.uid for w in
-                           calm.a.ztunnel.config_dump()["workloads"]), 20, "node a knows the pod")
-    try:
-        with talk.Server(old, hbone_peer.HBONE_PORT, serve):
-            assert talk.refused(calm.client, old.ip4, PORT, b"hello")
-            wait_until(lambda: heard, 20, "the server was asked")
-        assert heard[0] == ("TLSv1.2", b"PRI * HTTP/2.0")
-    finally:
-        calm.lab.pods.remove(old)
+    with hbone_peer.standing_in(calm, old, serve):
+        assert talk.refused(calm.client, old.ip4, PORT, b"hello")
+        wait_until(lambda: heard, 20, "the server was asked")
+    assert heard[0] == ("TLSv1.2", b"PRI * HTTP/2.0")

@@ -6,7 +6,6 @@ import time
 
 import pytest
 
-import certs
 import hbone_double
 import hbone_peer
 import netns
@@ -53,9 +52,7 @@ def peer(mesh):
 
 
 def tls_client(mesh, account="client"):
-    ca = certs.Authority.load(mesh.lab.ca_path)
-    return hbone_peer.context(mesh.lab.dir, ca.pem(),
-                              ca.leaf([world.identity("default", account)]))
+    return hbone_peer.context_as(mesh.lab, world.identity("default", account))
 
 
 def test_a_connect_is_told_in_the_contract_s_fields_and_order(mesh, peer):
