@@ -115,7 +115,7 @@ static void words_decode(struct span in, char out[GRPC_WORDS_MAX])
 			c = (uint8_t)(hex(in.p[i + 1]) << 4 | hex(in.p[i + 2]));
 			i += 2;
 		}
-		out[n++] = c < 0x20 || c == 0x7f ? '?' : (char)c; /* it goes to logs */
+		out[n++] = (char)(c < 0x20 || c == 0x7f ? '?' : c); /* it goes to logs */
 	}
 	out[n] = '\0';
 }

@@ -183,7 +183,7 @@ static enum err add_pem(struct crl_set *s, struct span text, const struct tls_re
 
 enum err crl_set_new(struct span text, struct crl_set **ret_set, char *why_text, size_t why_len)
 {
-	const struct tls_reason why = {.text = why_text, .len = why_len};
+	const struct tls_reason why = tls_reason_to(why_text, why_len);
 	struct crl_set *s = calloc(1, sizeof(*s));
 	enum err e = ERR_OK;
 

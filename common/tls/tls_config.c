@@ -283,7 +283,7 @@ static enum err load_options(WOLFSSL_CTX *ctx, const struct tls_policy *policy,
 
 enum err tls_policy_check(const struct tls_policy *p, char *why_text, size_t why_len)
 {
-	const struct tls_reason why = {.text = why_text, .len = why_len};
+	const struct tls_reason why = tls_reason_to(why_text, why_len);
 	WOLFSSL_CTX *ctx = wolfSSL_CTX_new(method_of(p, TLS_CLIENT));
 	enum err e;
 
@@ -315,7 +315,7 @@ static enum err load_library(WOLFSSL_CTX **ret_ctx, WOLFSSL_METHOD *method,
 enum err tls_config_new(const struct tls_material *m, struct tls_config **ret_cfg, char *why_text,
                         size_t why_len)
 {
-	const struct tls_reason why = {.text = why_text, .len = why_len};
+	const struct tls_reason why = tls_reason_to(why_text, why_len);
 	struct tls_config *c = calloc(1, sizeof(*c));
 	enum err e;
 

@@ -4,6 +4,15 @@
 #include <stdarg.h>
 #include <stdio.h>
 
+struct tls_reason tls_reason_to(char *text, size_t len)
+{
+	struct tls_reason why;
+
+	why.text = text;
+	why.len = len;
+	return why;
+}
+
 enum err tls_reason_say(const struct tls_reason *why, enum err e, const char *fmt, ...)
 {
 	va_list ap;

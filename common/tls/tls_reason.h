@@ -15,6 +15,7 @@ struct tls_reason {
 	size_t len;
 };
 
+struct tls_reason tls_reason_to(char *text, size_t len);
 /* Write it, cut to what fits. Returns e. */
 enum err tls_reason_say(const struct tls_reason *why, enum err e, const char *fmt, ...)
 	__attribute__((format(printf, 3, 4)));

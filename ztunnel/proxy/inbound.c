@@ -379,6 +379,7 @@ static enum inbound_state inbound_dial(struct inbound *in)
 
 static enum inbound_state inbound_drain(struct inbound *in)
 {
+	CHECK(in->related || in->setup != NULL); /* what was set up goes when the relay starts */
 	if (in->related) {
 		relay_abort(&in->relay, in->cause);
 		if (!in->relay_done)
