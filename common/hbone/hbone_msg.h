@@ -21,8 +21,7 @@ enum {
 	HBONE_FIELDS_MAX = 6,    /* of a head we write */
 	HBONE_TRACE_ID_LEN = 16, /* octets, W3C trace context */
 	HBONE_SPAN_ID_LEN = 8,
-	HBONE_TRACEPARENT_MAX = 56, /* "00-<32>-<16>-00" with the NUL */
-	HBONE_TEXT_MAX = 4096,      /* of all values of one head we write */
+	HBONE_TEXT_MAX = 4096, /* of all values of one head we write */
 };
 
 /* What a CONNECT of ours says. All borrowed. */

@@ -13,7 +13,6 @@ enum {
 	COMMAND_PROXY = 0x21,
 	TCP_OVER_V4 = 0x11,
 	TCP_OVER_V6 = 0x21,
-	TLV_HEAD = 3,
 };
 
 static uint8_t *put_u16(uint8_t *p, size_t v)
