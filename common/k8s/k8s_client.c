@@ -609,18 +609,12 @@ static void dial(struct k8s_client *c)
 {
 	char why[K8S_CONFIG_WHY_MAX] = "";
 	struct sockaddr_storage ss;
-	socklen_t len = endpoint_to_sockaddr(&c->config->server, false, &ss);
-	enum err e = refresh_trust(c, why);
+	socklen_t len = endpoint_to_sockaddr(&c->to, false, &ss);
 
-	if (e == ERR_OK) {
-		c->fd = c->open_socket(c, ss.ss_family);
-		if (c->fd < 0) {
-			e = ERR_SYSTEM;
-			(void)snprintf(why, sizeof(why), "no socket: %s", strerror(-c->fd));
-		}
-	}
-	if (e != ERR_OK) {
-		attempt_failed(c, e, why);
+	c->fd = c->open_socket(c, ss.ss_family);
+	if (c->fd < 0) {
+		(void)snprintf(why, sizeof(why), "no socket: %s", strerror(-c->fd));
+		attempt_failed(c, ERR_SYSTEM, why);
 		return;
 	}
 	c->state = K8S_CLIENT_DIALING;
@@ -629,12 +623,50 @@ static void dial(struct k8s_client *c)
 	loop_connect(c->loop, &c->connect, c->fd, (struct sockaddr *)&ss, len, on_connected);
 }
 
+static void on_looked_up(struct dns_lookup *l)
+{
+	struct k8s_client *c = container_of(l, struct k8s_client, lookup);
+	char why[K8S_CONFIG_WHY_MAX];
+
+	if (c->stopping) {
+		settle(c);
+	} else if (l->ret_err != ERR_OK) {
+		(void)snprintf(why, sizeof(why), "%s: %s", c->config->name,
+		               err_info(l->ret_err)->words);
+		attempt_failed(c, l->ret_err, why);
+	} else {
+		c->to = c->config->server;
+		c->to.ip = l->ret_addrs[c->turn++ % l->ret_count];
+		dial(c);
+	}
+}
+
+static void attempt(struct k8s_client *c)
+{
+	char why[K8S_CONFIG_WHY_MAX] = "";
+	enum err e = refresh_trust(c, why);
+
+	if (e != ERR_OK) {
+		attempt_failed(c, e, why);
+	} else if (c->config->name[0] == '\0') {
+		c->to = c->config->server;
+		dial(c);
+	} else if (c->resolver == NULL) {
+		attempt_failed(c, ERR_CONFIG,
+		               "the API server has a name, and nobody to look it up");
+	} else {
+		c->state = K8S_CLIENT_RESOLVING;
+		dns_lookup_start(&c->lookup, c->resolver, c->config->name, on_looked_up);
+	}
+}
+
 static void on_tick(struct timer *t)
 {
 	struct k8s_client *c = container_of(t, struct k8s_client, tick);
 
 	switch (c->state) {
-	case K8S_CLIENT_WAITING: dial(c); break;
+	case K8S_CLIENT_WAITING: attempt(c); break;
+	case K8S_CLIENT_RESOLVING: break; /* has a deadline of its own */
 	case K8S_CLIENT_DIALING:
 		c->expired = true;
 		loop_cancel(c->loop, &c->connect);
@@ -658,6 +690,7 @@ void k8s_client_start(struct k8s_client *c, struct loop *loop, const struct k8s_
 		.scratch = setup->scratch,
 		.open_socket = setup->open_socket ? setup->open_socket : open_tcp,
 		.hosts = {setup->config->host},
+		.resolver = setup->resolver,
 	};
 	timer_init(&c->tick, on_tick);
 	loop_hook_init(&c->stop, on_stop_hook);
@@ -680,6 +713,7 @@ static void on_stop_hook(struct loop_hook *h)
 		c->state = K8S_CLIENT_LANDED;
 		c->owner->landed(c);
 		break;
+	case K8S_CLIENT_RESOLVING: dns_lookup_cancel(&c->lookup); break;
 	case K8S_CLIENT_DIALING: loop_cancel(c->loop, &c->connect); break;
 	case K8S_CLIENT_UP:
 		if (!c->going)

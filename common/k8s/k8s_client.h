@@ -19,6 +19,7 @@
 #include "common/base/err.h"
 #include "common/base/list.h"
 #include "common/base/rand.h"
+#include "common/dns/dns_resolver.h"
 #include "common/h2/h2_conn.h"
 #include "common/io/timer.h"
 #include "common/k8s/k8s_config.h"
@@ -52,7 +53,13 @@ struct k8s_client_owner {
 	void (*landed)(struct k8s_client *c);
 };
 
-enum k8s_client_state { K8S_CLIENT_WAITING, K8S_CLIENT_DIALING, K8S_CLIENT_UP, K8S_CLIENT_LANDED };
+enum k8s_client_state {
+	K8S_CLIENT_WAITING,
+	K8S_CLIENT_RESOLVING,
+	K8S_CLIENT_DIALING,
+	K8S_CLIENT_UP,
+	K8S_CLIENT_LANDED,
+};
 
 /* Embedded; fields are private. */
 struct k8s_client {
@@ -67,6 +74,10 @@ struct k8s_client {
 	bool over;     /* the connection ended, and is landing */
 	bool expired;  /* the dial took too long */
 	struct h2_conn h2;
+	struct dns_resolver *resolver;
+	struct dns_lookup lookup;
+	struct endpoint to;
+	unsigned int turn; /* of the server's addresses, one for each attempt */
 	struct op connect;
 	int fd;
 	struct timer tick; /* next attempt; the dial's deadline; the drain's */
@@ -84,6 +95,7 @@ struct k8s_client_setup {
 	const struct k8s_client_owner *owner;
 	const struct k8s_config *config; /* borrowed until landed, as is scratch */
 	struct h2_events *scratch;       /* the worker's */
+	struct dns_resolver *resolver;   /* borrowed; NULL: only for a server with an address */
 	/* A non-blocking TCP socket, or -errno; NULL: socket(2). */
 	int (*open_socket)(struct k8s_client *c, int family);
 };

@@ -152,6 +152,19 @@ static enum err load_namespace(struct k8s_config *c, char *why)
 	return e;
 }
 
+/* Enough to tell a name from a mistyped address; whoever looks it up judges the rest. */
+static bool host_name(const char *host)
+{
+	static const char allowed[] =
+		"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-.";
+	size_t n = strlen(host);
+	const char *dot = strrchr(host, '.');
+	const char *last = dot ? dot + 1 : host;
+
+	return n < K8S_HOST_MAX && strspn(host, allowed) == n && host[0] != '.' &&
+	       last[strspn(last, "0123456789")] != '\0';
+}
+
 static enum err load_server(struct k8s_config *c, const char *host, const char *port, char *why)
 {
 	uint64_t number;
@@ -160,15 +173,21 @@ static enum err load_server(struct k8s_config *c, const char *host, const char *
 		return fail(
 			why, ERR_CONFIG,
 			"KUBERNETES_SERVICE_HOST is not set: not in a pod? Name the API server");
-	if (ip_parse(span_str(host), &c->server.ip) != ERR_OK)
+	if (ip_parse(span_str(host), &c->server.ip) != ERR_OK && !host_name(host))
 		return fail(why, ERR_CONFIG,
-		            "KUBERNETES_SERVICE_HOST=%.100s: not an IPv4 or IPv6 address", host);
+		            "KUBERNETES_SERVICE_HOST=%.100s: neither an address nor a host name",
+		            host);
 	if (port[0] == '\0')
 		return fail(why, ERR_CONFIG, "KUBERNETES_SERVICE_PORT is not set");
 	if (str_parse_u64(span_str(port), PORT_MAX, &number) != ERR_OK || number == 0)
 		return fail(why, ERR_CONFIG, "KUBERNETES_SERVICE_PORT=%.100s: not a port", port);
 	c->server.port = (uint16_t)number;
-	(void)endpoint_format(&c->server, c->authority);
+	if (c->server.ip.family != IP_NONE) {
+		(void)endpoint_format(&c->server, c->authority);
+		return ERR_OK;
+	}
+	(void)snprintf(c->name, sizeof(c->name), "%s", host);
+	(void)snprintf(c->authority, sizeof(c->authority), "%s:%u", c->name, c->server.port);
 	return ERR_OK;
 }
 

@@ -25,11 +25,12 @@ enum {
 #define K8S_FOLDER "/var/run/secrets/kubernetes.io/serviceaccount"
 
 struct k8s_config {
-	struct endpoint server;
-	char authority[ENDPOINT_TEXT_MAX]; /* ":authority" of requests */
-	char host[K8S_HOST_MAX];           /* whom its certificate must name */
-	char folder[K8S_FOLDER_MAX];       /* of token, ca.crt, namespace */
-	char space[K8S_NAMESPACE_MAX];     /* our own namespace; "" when there is no such file */
+	struct endpoint server;           /* of IP_NONE when it has a name */
+	char name[K8S_HOST_MAX];          /* to be looked up; "" when it has an address */
+	char authority[K8S_HOST_MAX + 6]; /* ":authority" of requests */
+	char host[K8S_HOST_MAX];          /* whom its certificate must name */
+	char folder[K8S_FOLDER_MAX];      /* of token, ca.crt, namespace */
+	char space[K8S_NAMESPACE_MAX];    /* our own namespace; "" when there is no such file */
 };
 
 /* NULL or "": as in a pod. Borrowed for the call. */

@@ -30,7 +30,7 @@ ARROWS = {
     "common/daemon": ["common/base", "common/codec", "common/io", "common/mesh/yaml_report.h", "common/mesh/yaml_tree.h"],
     "common/grpc": ["common/base", "common/codec", "common/h2", "common/http", "common/io", "common/tls"],
     "common/xds": ["common/base", "common/grpc", "common/io", "common/proto", "common/tls"],
-    "common/k8s": ["common/base", "common/codec", "common/h1", "common/h2", "common/http", "common/io", "common/tls"],
+    "common/k8s": ["common/base", "common/codec", "common/dns", "common/h1", "common/h2", "common/http", "common/io", "common/tls"],
     "common/proto": ["common/base", "common/mesh"],
     "ztunnel/capture": ["common/base", "bpf/capture_shared.h"],  # and the skeletons, see THIRD_PARTY
     "ztunnel/steward": ["common/base", "common/io", "ztunnel/capture", "bpf/capture_shared.h"],

@@ -492,6 +492,8 @@ static void a_client_stops_wherever_it_is(void **state)
 
 		if (seed % 8 == 0)
 			sim_black_hole(f->loop, &rig_where);
+		if (seed % 3 == 0)
+			rig_by_name(f);
 		for (uint64_t i = 0; i < seed; i++)
 			rig_step(f);
 		rig_finish(f);
@@ -508,6 +510,39 @@ static void a_dial_into_nothing_ends_in_time(void **state)
 	UNTIL(f, f->disconnected);
 	assert_int_equal(f->cause, ERR_DIAL_TIMEOUT);
 	assert_in_range(loop_now_ms(f->loop) - before, K8S_DIAL_MS, K8S_DIAL_MS + 1000);
+	rig_finish(f);
+}
+
+static void a_server_known_by_name_is_looked_up_first(void **state)
+{
+	(void)state;
+	FOR_SEEDS(seed)
+	{
+		struct fixture *f = rig_start(seed, rig_well_behaved, true);
+
+		rig_by_name(f);
+		f->nameless = true;
+		UNTIL(f, f->disconnected == 2);
+		assert_non_null(strstr(f->why, HOST ": "));
+		assert_int_equal(f->conns, 0);
+		f->nameless = false;
+		UNTIL(f, f->watched);
+		assert_true(f->asked >= 2);
+		assert_int_equal(f->disconnected, 2);
+		rig_finish(f);
+	}
+}
+
+static void a_name_and_no_resolver_is_said(void **state)
+{
+	struct fixture *f = rig_start(1, rig_well_behaved, true);
+
+	(void)state;
+	rig_by_name(f);
+	f->client.resolver = NULL;
+	UNTIL(f, f->disconnected == 2);
+	assert_int_equal(f->cause, ERR_CONFIG);
+	assert_int_equal(f->conns, 0);
 	rig_finish(f);
 }
 
@@ -533,6 +568,8 @@ int main(void)
 		cmocka_unit_test(stopping_lets_requests_end_within_their_time),
 		cmocka_unit_test(a_client_stops_wherever_it_is),
 		cmocka_unit_test(a_dial_into_nothing_ends_in_time),
+		cmocka_unit_test(a_server_known_by_name_is_looked_up_first),
+		cmocka_unit_test(a_name_and_no_resolver_is_said),
 	};
 
 	return cmocka_run_group_tests(tests, rig_set_up, rig_tear_down);

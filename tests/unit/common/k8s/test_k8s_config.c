@@ -83,6 +83,12 @@ static void a_pod_is_told_by_its_environment(void **state)
 	assert_int_equal(load("fd00::1", "6443", &c), ERR_OK);
 	assert_string_equal(c.authority, "[fd00::1]:6443");
 	assert_string_equal(c.host, "fd00::1");
+	assert_string_equal(c.name, "");
+	assert_int_equal(load("api.k8s.example", "443", &c), ERR_OK);
+	assert_string_equal(c.authority, "api.k8s.example:443");
+	assert_string_equal(c.host, "api.k8s.example");
+	assert_string_equal(c.name, "api.k8s.example");
+	assert_int_equal(c.server.ip.family, IP_NONE);
 }
 
 static void without_files_of_its_own_a_pods_folder_is_read(void **state)
@@ -104,8 +110,11 @@ static void what_is_missing_or_absurd_is_named(void **state)
 	} cases[] = {
 		{NULL, "443", "KUBERNETES_SERVICE_HOST is not set"},
 		{"", "443", "KUBERNETES_SERVICE_HOST is not set"},
-		{"kubernetes.default.svc", "443", "kubernetes.default.svc: not an IPv4"},
-		{"10.0.0.256", "443", "not an IPv4"},
+		{"10.0.0.256", "443", "10.0.0.256: neither an address nor"},
+		{"api.example.", "443", "neither"},
+		{".api", "443", "neither"},
+		{"api example", "443", "neither"},
+		{"https://api.example", "443", "neither"},
 		{"10.0.0.1", NULL, "KUBERNETES_SERVICE_PORT is not set"},
 		{"10.0.0.1", "0", "=0: not a port"},
 		{"10.0.0.1", "65536", "not a port"},

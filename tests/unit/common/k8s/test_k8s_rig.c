@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "common/base/check.h"
+#include "common/dns/dns_msg.h"
 
 struct test_pki rig_root, rig_stranger;
 struct tls_config *rig_server_tls, *rig_stranger_tls, *rig_misnamed_tls;
@@ -284,6 +285,44 @@ enum err rig_call(struct fixture *f, struct call *x, enum k8s_verb verb, const c
 
 /* --- fixture ---------------------------------------------------------------------------------------- */
 
+/* Whatever name is asked for is the server's. */
+static void on_ask(struct dns_forwarder *n, struct dns_ask *a)
+{
+	struct fixture *f = container_of(n, struct fixture, nameserver);
+
+	a->ret_err = ERR_OK;
+	f->asked++;
+	list_push(&f->asks, &a->link);
+}
+
+static void on_ask_cancel(struct dns_forwarder *n, struct dns_ask *a)
+{
+	(void)n;
+	a->ret_err = ERR_CANCELLED;
+}
+
+static void answer_asks(struct fixture *f)
+{
+	struct list *n;
+
+	while ((n = list_shift(&f->asks)) != NULL) {
+		struct dns_ask *a = list_entry(n, struct dns_ask, link);
+		struct dns_reply r = {.addrs = &rig_where.ip, .addr_count = 1};
+		struct dns_query q;
+		struct buf out;
+
+		buf_init(&out, DNS_MSG_MAX);
+		assert_int_equal(dns_query_read(a->query, &q), DNS_ASK);
+		assert_int_equal(q.type, DNS_TYPE_A);
+		assert_int_equal(dns_reply_write(&q, &r, DNS_UDP_LEN, &out), ERR_OK);
+		if (a->ret_err == ERR_OK && f->nameless)
+			a->ret_err = ERR_DNS;
+		a->ret_answer = a->ret_err == ERR_OK ? buf_span(&out) : span_of(NULL, 0);
+		a->done(a);
+		buf_fini(&out);
+	}
+}
+
 static int open_sim(struct k8s_client *c, int family)
 {
 	assert_int_equal(family, AF_INET);
@@ -295,6 +334,7 @@ void rig_step(struct fixture *f)
 {
 	(void)sim_turn(f->loop);
 	accept_one(f);
+	answer_asks(f);
 }
 
 void rig_run_ms(struct fixture *f, uint64_t ms)
@@ -309,15 +349,21 @@ void rig_listen(struct fixture *f)
 	f->listener = sim_listen(f->loop, &rig_where, 0);
 }
 
+void rig_by_name(struct fixture *f)
+{
+	(void)snprintf(f->config.name, sizeof(f->config.name), "%s", HOST);
+	f->config.server.ip = (struct ip){.family = IP_NONE};
+}
+
 struct fixture *rig_start(uint64_t seed, script_fn *script, bool listening)
 {
 	struct fixture *f = calloc(1, sizeof(*f));
 	const struct sim_options opt = {
 		.seed = seed, .socket_bytes = seed % 3 == 0 ? 3000 : 65536, .connect_ms_max = 20};
-	const struct k8s_client_setup setup = {.owner = &client_owner,
-	                                       .config = &f->config,
-	                                       .scratch = &f->scratch,
-	                                       .open_socket = open_sim};
+	struct k8s_client_setup setup = {.owner = &client_owner,
+	                                 .config = &f->config,
+	                                 .scratch = &f->scratch,
+	                                 .open_socket = open_sim};
 	const struct k8s_config_source from = {
 		.host = "10.96.0.1", .port = "443", .tls_name = HOST, .folder = folder};
 
@@ -325,6 +371,11 @@ struct fixture *rig_start(uint64_t seed, script_fn *script, bool listening)
 	rig_put_file("ca.crt", buf_span(&rig_root.pem));
 	assert_int_equal(k8s_config_load(&from, &f->config, f->why), ERR_OK);
 	f->loop = sim_new(&opt);
+	list_init(&f->asks);
+	f->nameserver = (struct dns_forwarder){.ask = on_ask, .cancel = on_ask_cancel};
+	f->resolver = dns_resolver_new(f->loop,
+	                               &(struct dns_resolver_options){.forwarder = &f->nameserver});
+	setup.resolver = f->resolver;
 	f->script = script;
 	f->tls = rig_server_tls;
 	f->listener = -1;
@@ -343,6 +394,7 @@ void rig_finish(struct fixture *f)
 	UNTIL(f, f->live == 0);
 	k8s_watch_stop(&f->pods);
 	k8s_client_fini(&f->client);
+	dns_resolver_free(f->resolver);
 	if (f->listener >= 0)
 		loop_close(f->loop, f->listener);
 	assert_true(sim_settle(f->loop, TURNS_MAX));

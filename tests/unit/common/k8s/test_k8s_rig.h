@@ -62,6 +62,11 @@ struct fixture {
 	struct k8s_config config;
 	struct k8s_client client;
 	struct k8s_watch pods;
+	struct dns_forwarder nameserver;
+	struct dns_resolver *resolver;
+	struct list asks;
+	bool nameless; /* the name server says nothing */
+	unsigned int asked;
 	struct tls_config *tls;
 	int listener;
 	script_fn *script;
@@ -96,6 +101,8 @@ void rig_finish(struct fixture *f);
 void rig_step(struct fixture *f);
 void rig_run_ms(struct fixture *f, uint64_t ms);
 void rig_listen(struct fixture *f);
+/* Before the first step: the server is known by its name alone. */
+void rig_by_name(struct fixture *f);
 
 /* The server's hands. */
 void rig_begin(struct request *r, const char *status, const char *retry_after);
