@@ -13,13 +13,7 @@
 #include "tests/sim/sim.h"
 #include "tests/unit/common/tls/test_pki.h"
 
-#define ALICE "spiffe://cluster.local/ns/demo/sa/alice"
-#define BOB   "spiffe://cluster.local/ns/demo/sa/bob"
-
 enum { SEEDS = 25, TURNS_MAX = 200000, HANDSHAKE_MS = 10000, BIG = 6 * 1024 * 1024 };
-
-static struct test_pki root;
-static struct tls_config *alice, *bob;
 
 struct call {
 	struct grpc_call call;
@@ -105,7 +99,7 @@ static const struct grpc_answer_owner answer_owner = {
 
 static void on_server_ready(struct grpc_server *c)
 {
-	assert_string_equal(h2_conn_peer(&c->h2), ALICE);
+	assert_string_equal(h2_conn_peer(&c->h2), TEST_ALICE);
 }
 
 static bool on_call(struct grpc_server *c, int32_t id, struct span path, const struct h2_head *head)
@@ -199,7 +193,7 @@ static void turns_until(struct fixture *f, const unsigned int *n)
 
 static void fixture_init(struct fixture *f, uint64_t seed, enum plan plan)
 {
-	static const char *const expected[] = {BOB};
+	static const char *const expected[] = {TEST_BOB};
 	const struct tls_expect bobs = {.identities = expected, .identity_count = 1};
 	const struct tls_expect any = {0};
 	struct sim_options opt = {.seed = seed, .socket_bytes = seed % 3 == 0 ? 3000 : 65536};
@@ -217,10 +211,11 @@ static void fixture_init(struct fixture *f, uint64_t seed, enum plan plan)
 	f->loop = sim_new(&opt);
 	h2_events_init(&f->scratch);
 	sim_pair(f->loop, fd);
-	grpc_client_start(&f->client, f->loop, fd[0], tls_session_new(alice, TLS_CLIENT, &bobs),
-	                  &cs);
+	grpc_client_start(&f->client, f->loop, fd[0],
+	                  tls_session_new(test_alice, TLS_CLIENT, &bobs), &cs);
 	assert_false(grpc_client_ready(&f->client));
-	grpc_server_start(&f->server, f->loop, fd[1], tls_session_new(bob, TLS_SERVER, &any), &ss);
+	grpc_server_start(&f->server, f->loop, fd[1], tls_session_new(test_bob, TLS_SERVER, &any),
+	                  &ss);
 	turns_until(f, &f->client_ready);
 }
 
@@ -481,27 +476,6 @@ static void a_message_beyond_the_limit_ends_the_call(void **state)
 	fixture_fini(&f);
 }
 
-static int set_up(void **state)
-{
-	(void)state;
-	if (tls_global_init() != ERR_OK)
-		return -1;
-	test_pki_init(&root, "root");
-	alice = test_pki_config(&root, ALICE);
-	bob = test_pki_config(&root, BOB);
-	return 0;
-}
-
-static int tear_down(void **state)
-{
-	(void)state;
-	tls_config_unref(alice);
-	tls_config_unref(bob);
-	test_pki_fini(&root);
-	tls_global_fini();
-	return 0;
-}
-
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -518,5 +492,5 @@ int main(void)
 		cmocka_unit_test(a_message_beyond_the_limit_ends_the_call),
 	};
 
-	return cmocka_run_group_tests(tests, set_up, tear_down);
+	return cmocka_run_group_tests(tests, test_two_set_up, test_two_tear_down);
 }

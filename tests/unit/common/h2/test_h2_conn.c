@@ -9,13 +9,7 @@
 #include "tests/unit/common/h2/h2_raw.h"
 #include "tests/unit/common/tls/test_pki.h"
 
-#define ALICE "spiffe://cluster.local/ns/demo/sa/alice"
-#define BOB   "spiffe://cluster.local/ns/demo/sa/bob"
-
 enum { SEEDS = 40, TURNS_MAX = 100000, HANDSHAKE_MS = 10000, RAW_MAX = 1 << 20 };
-
-static struct test_pki root;
-static struct tls_config *alice, *bob;
 
 /* --- buffers that are not to be had ---------------------------------------------------------- */
 
@@ -172,7 +166,7 @@ static const struct tls_conn_owner raw_owner = {
 
 static void start(struct fixture *f, struct end *e, enum h2_role role, const struct h2_options *opt)
 {
-	static const char *const expected[] = {BOB};
+	static const char *const expected[] = {TEST_BOB};
 	struct tls_expect expect = {.identities = expected,
 	                            .identity_count = role == H2_CLIENT ? 1 : 0};
 	struct h2_conn_setup setup = {.owner = &owner,
@@ -182,20 +176,20 @@ static void start(struct fixture *f, struct end *e, enum h2_role role, const str
 	                              .role = role};
 	bool client = role == H2_CLIENT;
 
-	h2_conn_start(
-		&e->c, f->loop, f->fd[client ? 0 : 1],
-		tls_session_new(client ? alice : bob, client ? TLS_CLIENT : TLS_SERVER, &expect),
-		&setup);
+	h2_conn_start(&e->c, f->loop, f->fd[client ? 0 : 1],
+	              tls_session_new(client ? test_alice : test_bob,
+	                              client ? TLS_CLIENT : TLS_SERVER, &expect),
+	              &setup);
 }
 
 static void start_raw(struct fixture *f)
 {
-	static const char *const expected[] = {BOB};
+	static const char *const expected[] = {TEST_BOB};
 	const struct tls_expect expect = {.identities = expected, .identity_count = 1};
 
 	buf_init(&f->raw.in, RAW_MAX);
-	tls_conn_start(&f->raw.c, f->loop, f->fd[0], tls_session_new(alice, TLS_CLIENT, &expect),
-	               &raw_owner, HANDSHAKE_MS);
+	tls_conn_start(&f->raw.c, f->loop, f->fd[0],
+	               tls_session_new(test_alice, TLS_CLIENT, &expect), &raw_owner, HANDSHAKE_MS);
 }
 
 static void fixture_init(struct fixture *f, uint64_t seed)
@@ -569,26 +563,6 @@ static void an_end_at_any_turn_lands_everything(void **state)
 	}
 }
 
-static int set_up(void **state)
-{
-	(void)state;
-	assert_int_equal(tls_global_init(), ERR_OK);
-	test_pki_init(&root, "root");
-	alice = test_pki_config(&root, ALICE);
-	bob = test_pki_config(&root, BOB);
-	return 0;
-}
-
-static int tear_down(void **state)
-{
-	(void)state;
-	tls_config_unref(alice);
-	tls_config_unref(bob);
-	test_pki_fini(&root);
-	tls_global_fini();
-	return 0;
-}
-
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -603,5 +577,5 @@ int main(void)
 		cmocka_unit_test(an_end_at_any_turn_lands_everything),
 	};
 
-	return cmocka_run_group_tests(tests, set_up, tear_down);
+	return cmocka_run_group_tests(tests, test_two_set_up, test_two_tear_down);
 }

@@ -11,38 +11,23 @@
 #include "common/base/mem.h"
 #include "tests/unit/common/tls/test_pki.h"
 
-#define ALICE "spiffe://cluster.local/ns/demo/sa/alice"
-#define BOB   "spiffe://cluster.local/ns/demo/sa/bob"
 #define CAROL "spiffe://cluster.local/ns/demo/sa/carol"
 
-const char *const lab_bob = BOB;
-
-static struct test_pki root;
-static struct tls_config *alice, *bob;
+const char *const lab_bob = TEST_BOB;
 
 struct tls_config *lab_alice(void)
 {
-	return alice;
+	return test_alice;
 }
 
 int lab_set_up(void **state)
 {
-	(void)state;
-	assert_int_equal(tls_global_init(), ERR_OK);
-	test_pki_init(&root, "root");
-	alice = test_pki_config(&root, ALICE);
-	bob = test_pki_config(&root, BOB);
-	return 0;
+	return test_two_set_up(state);
 }
 
 int lab_tear_down(void **state)
 {
-	(void)state;
-	tls_config_unref(alice);
-	tls_config_unref(bob);
-	test_pki_fini(&root);
-	tls_global_fini();
-	return 0;
+	return test_two_tear_down(state);
 }
 
 /* --- the servers ------------------------------------------------------------------------------ */
@@ -55,7 +40,7 @@ static struct lab_peer *peer_of(struct hbone_server *s)
 static void on_ready(struct hbone_server *s)
 {
 	assert_int_equal(peer_of(s)->ready++, 0);
-	assert_string_equal(hbone_server_peer(s), ALICE);
+	assert_string_equal(hbone_server_peer(s), TEST_ALICE);
 }
 
 static void on_request(struct hbone_server *s, int32_t id, const struct hbone_request *req)
@@ -125,7 +110,7 @@ void lab_serve(struct lab *l, int fd, void *arg)
 	p->arg = arg;
 	list_push(&l->peers, &p->link);
 	l->peers_made++;
-	hbone_server_start(&p->server, l->loop, fd, tls_session_new(bob, TLS_SERVER, &anybody),
+	hbone_server_start(&p->server, l->loop, fd, tls_session_new(test_bob, TLS_SERVER, &anybody),
 	                   &setup);
 }
 
@@ -307,7 +292,7 @@ static void call_as(struct lab *l, struct hbone_call *call, const struct hbone_c
                     const char *expected)
 {
 	const char *const identities[] = {expected};
-	struct hbone_key key = {.config = alice,
+	struct hbone_key key = {.config = test_alice,
 	                        .source_ip = {.family = IP_V4, .bytes = {10, 0, 0, 1}},
 	                        .to = l->at,
 	                        .identities = identities,
@@ -318,7 +303,7 @@ static void call_as(struct lab *l, struct hbone_call *call, const struct hbone_c
 
 void lab_call(struct lab *l, struct hbone_call *call, const struct hbone_call_owner *owner)
 {
-	call_as(l, call, owner, BOB);
+	call_as(l, call, owner, TEST_BOB);
 }
 
 void lab_call_other(struct lab *l, struct hbone_call *call, const struct hbone_call_owner *owner)

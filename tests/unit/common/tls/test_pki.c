@@ -360,3 +360,27 @@ struct tls_config *test_pki_config(struct test_pki *pki, const char *identity)
 	test_material_fini(&m);
 	return cfg;
 }
+
+struct tls_config *test_alice, *test_bob;
+static struct test_pki two_root;
+
+int test_two_set_up(void **state)
+{
+	(void)state;
+	if (tls_global_init() != ERR_OK)
+		return -1;
+	test_pki_init(&two_root, "root");
+	test_alice = test_pki_config(&two_root, TEST_ALICE);
+	test_bob = test_pki_config(&two_root, TEST_BOB);
+	return 0;
+}
+
+int test_two_tear_down(void **state)
+{
+	(void)state;
+	tls_config_unref(test_alice);
+	tls_config_unref(test_bob);
+	test_pki_fini(&two_root);
+	tls_global_fini();
+	return 0;
+}

@@ -71,4 +71,11 @@ struct tls_material test_material_view(const struct test_material *m);
 /* A config for one identity. */
 struct tls_config *test_pki_config(struct test_pki *pki, const char *identity);
 
+/* Two of one root, for tests of connections: alice calls, bob answers. Made and ended by a group's set-up and tear-down. */
+#define TEST_ALICE "spiffe://cluster.local/ns/demo/sa/alice"
+#define TEST_BOB   "spiffe://cluster.local/ns/demo/sa/bob"
+extern struct tls_config *test_alice, *test_bob;
+int test_two_set_up(void **state);
+int test_two_tear_down(void **state);
+
 #endif
