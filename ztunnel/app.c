@@ -174,6 +174,7 @@ static void fill_proxy_options(struct app *app)
 		.spoof_source = !s->is_set[SETTING_OF_orig_src] || s->orig_src,
 		.response_baggage = s->response_baggage,
 		.localhost_app_tunnel = s->localhost_app_tunnel,
+		.socks = s->socks5,
 		.authz_info = s->authz_info,
 		.workers = s->workers,
 	};
@@ -195,6 +196,7 @@ static enum err start_steward(struct app *app, char *why)
 		.dns = s->dns,
 		.dns_at4 = s->dns_at4,
 		.dns_at6 = s->dns_at6,
+		.socks = s->socks5,
 		.keepalive =
 			{
 				.enabled = s->keepalive_enabled,

@@ -169,7 +169,7 @@ static enum err find_target(struct inbound *in, const struct workload *self,
 		.local_ip = in->live.original_dst.ip,
 		.ep = in->live.original_dst,
 		.own_ports = proxy_own_ports,
-		.own_port_count = PROXY_OWN_PORTS,
+		.own_port_count = proxy_own_port_count(worker_of(in)->options),
 		.localhost_app_tunnel = worker_of(in)->options->localhost_app_tunnel,
 	};
 	if (req == NULL)

@@ -43,7 +43,8 @@ struct outbound_setup {
 	struct pod_dial dial;     /* of a plain connection */
 	struct hbone_fields head; /* of a CONNECT */
 	struct hbone_call call;
-	struct outbound_detour *detour;            /* NULL: none is needed */
+	struct outbound_detour *detour; /* NULL: none is needed */
+	struct iobuf *welcome;          /* for what a front tells; NULL: nothing, or not any more */
 	bool resolving, dialing, calling, nesting; /* in flight */
 	struct loop_retired retired;
 };
@@ -56,8 +57,9 @@ struct outbound {
 	enum err cause;
 	uint16_t status; /* of a CONNECT that was refused */
 	bool routed, accounted, reached, related, relay_done;
-	bool streaming; /* counted as an open stream */
-	int fd;         /* the application's, until the relay has it */
+	bool streaming;                     /* counted as an open stream */
+	int fd;                             /* the application's, until the relay has it */
+	const struct outbound_front *front; /* NULL: it was captured */
 	struct outbound_setup *setup;
 	struct account account;
 	struct relay relay;
@@ -383,12 +385,29 @@ static void free_setup(struct loop_retired *r)
 	struct outbound_setup *s = container_of(r, struct outbound_setup, retired);
 
 	timer_disarm(&s->look);
+	if (s->welcome != NULL)
+		iobuf_unref(s->welcome);
 	hbone_fields_fini(&s->head);
 	if (s->detour != NULL)
 		hbone_fields_fini(&s->detour->head);
 	free(s->detour);
 	route_fini(&s->route);
 	free(s);
+}
+
+/* Said now, and not when the application asked, so that it hears the truth. */
+static void tell_granted(struct outbound *o)
+{
+	struct iobuf *b = o->setup->welcome;
+	struct span words;
+
+	if (b == NULL)
+		return;
+	words = o->front->granted;
+	memcpy(b->mem, words.p, words.n);
+	o->setup->welcome = NULL;
+	socket_end_preface(&o->app,
+	                   (struct iobuf_view){.buf = b, .p = b->mem, .len = (uint32_t)words.n});
 }
 
 static enum outbound_state outbound_reach(struct outbound *o)
@@ -399,6 +418,7 @@ static enum outbound_state outbound_reach(struct outbound *o)
 	if (!o->reached)
 		return OUTBOUND_REACH;
 	socket_end_init(&o->app, loop, o->fd);
+	tell_granted(o);
 	o->fd = -1;
 	if (!route_tunnels(&o->setup->route)) {
 		socket_end_init(&o->plain, loop, o->setup->dial.ret_fd);
@@ -435,7 +455,10 @@ static enum outbound_state outbound_drain(struct outbound *o)
 		inner_call_cancel(&o->setup->detour->call);
 		o->setup->nesting = false;
 	}
-	if (o->fd >= 0) {
+	if (o->fd >= 0 && o->front != NULL) {
+		o->front->refused(o->pod, o->fd, o->cause, o->status);
+		o->fd = -1;
+	} else if (o->fd >= 0) {
 		/* It was accepted but reached nothing: the application sees a reset, not an empty success. */
 		loop_reset_close(loop, o->fd);
 		o->fd = -1;
@@ -526,7 +549,7 @@ static void outbound_cut(struct pod_conn *c, enum err cause)
 }
 
 enum err outbound_start(struct pod_proxy *pod, int fd, const struct endpoint *src,
-                        const struct endpoint *dst)
+                        const struct endpoint *dst, const struct outbound_front *front)
 {
 	struct outbound *o = calloc(1, sizeof(*o));
 
@@ -536,6 +559,14 @@ enum err outbound_start(struct pod_proxy *pod, int fd, const struct endpoint *sr
 		free(o);
 		return ERR_MEMORY;
 	}
+	if (front != NULL)
+		o->setup->welcome = iobuf_take(loop_iobufs(pod->worker->loop), IOBUF_SMALL);
+	if (front != NULL && o->setup->welcome == NULL) {
+		free(o->setup);
+		free(o);
+		return ERR_OVERLOAD;
+	}
+	o->front = front;
 	o->setup->owner = o;
 	o->conn.cut = outbound_cut;
 	o->pod = pod;

@@ -41,7 +41,8 @@ static void on_hook(struct loop_hook *h)
 {
 	struct pod_proxy *p = container_of(h, struct pod_proxy, hook);
 
-	if (!p->going || p->open > 0 || !listeners_landed(p) || !pod_dns_is_over(&p->dns))
+	if (!p->going || p->open > 0 || !listeners_landed(p) || !pod_dns_is_over(&p->dns) ||
+	    !pod_socks_is_over(&p->socks))
 		return;
 	if (!p->pool.stopping) {
 		hbone_pool_stop(&p->pool);
@@ -199,7 +200,7 @@ static void serve(struct pod_listener *l, int fd)
 
 	if (e == ERR_OK) {
 		switch (l->kind) {
-		case LISTENER_OUT: e = outbound_start(p, fd, &src, &dst); break;
+		case LISTENER_OUT: e = outbound_start(p, fd, &src, &dst, NULL); break;
 		case LISTENER_INPLAIN: e = inbound_start_plain(p, fd, &src, &dst); break;
 		case LISTENER_HBONE: e = inbound_tunnel_start(p, fd, &src, &dst); break;
 		case LISTENER_KINDS: break;
@@ -266,6 +267,7 @@ struct pod_proxy *pod_proxy_start(struct proxy_worker *w, struct pod *pod)
 		listen_again(l);
 	}
 	pod_dns_start(&p->dns, p);
+	pod_socks_start(&p->socks, p);
 	return p;
 }
 
@@ -292,12 +294,14 @@ void pod_proxy_drain(struct pod_proxy *p)
 	list_for_each_safe (it, tmp, &p->tunnels)
 		inbound_tunnel_drain(list_entry(it, struct pod_conn, link));
 	pod_dns_drain(&p->dns);
+	pod_socks_stop(&p->socks);
 	pod_proxy_look_again(p);
 }
 
 void pod_proxy_cut(struct pod_proxy *p, enum err cause)
 {
 	pod_dns_cut(&p->dns);
+	pod_socks_stop(&p->socks);
 	/* What has no op in flight leaves its list at once. Cutting a tunnel may end connections, not tunnels. */
 	list_for_each_safe (it, tmp, &p->conns) {
 		struct pod_conn *c = list_entry(it, struct pod_conn, link);

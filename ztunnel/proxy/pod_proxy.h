@@ -13,6 +13,7 @@
 #include "common/io/timer.h"
 #include "ztunnel/pods/pods_table.h"
 #include "ztunnel/proxy/pod_dns.h"
+#include "ztunnel/proxy/pod_socks.h"
 #include "ztunnel/proxy/proxy_worker.h"
 
 enum { ACCEPT_BACKOFF_MS = 100 }; /* after EMFILE and its like: no spinning, quick recovery */
@@ -42,6 +43,7 @@ struct pod_proxy {
 	struct list inner_conns; /* within its tunnels: struct inner_conn */
 	struct spoof_ports ports;
 	struct pod_dns dns;
+	struct pod_socks socks;
 	struct list conns;   /* struct pod_conn: streams and plain connections */
 	struct list tunnels; /* struct pod_conn: inbound tunnel connections */
 	unsigned int open;   /* members of both */

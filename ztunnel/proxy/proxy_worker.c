@@ -11,7 +11,7 @@
 #include "common/base/log.h"
 #include "ztunnel/proxy/pod_proxy.h"
 
-const uint16_t proxy_own_ports[PROXY_OWN_PORTS] = {PORT_OUT, PORT_INPLAIN, PORT_HBONE};
+const uint16_t proxy_own_ports[PROXY_OWN_PORTS] = {PORT_OUT, PORT_INPLAIN, PORT_HBONE, PORT_SOCKS};
 
 /* One errand for a worker. */
 struct errand {

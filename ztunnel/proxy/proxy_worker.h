@@ -32,7 +32,7 @@
 struct dns_zone;
 
 enum {
-	PROXY_OWN_PORTS = 3,
+	PROXY_OWN_PORTS = 4,
 	PROXY_LOCAL_WAIT_MS =
 		5000, /* how long a connection waits for its own workload or certificate (7.2) */
 	/* A turn gives to judging live connections again, however dear policies are: less than a full read costs. */
@@ -42,6 +42,7 @@ enum {
 	PROXY_LOCAL_LOOK_MS = 50, /* and how often it looks */
 };
 
+/* The last one is ours only with SOCKS: see proxy_own_port_count(). */
 extern const uint16_t proxy_own_ports[PROXY_OWN_PORTS];
 
 /* The same for all workers; borrowed while they run. */
@@ -66,6 +67,7 @@ struct proxy_options {
 	bool spoof_source; /* applications see the client's address */
 	bool response_baggage;
 	bool localhost_app_tunnel;
+	bool socks;      /* pods have SOCKS listeners */
 	bool authz_info; /* decisions are logged at info, not debug */
 	uint32_t workers;
 };
@@ -99,6 +101,11 @@ struct proxy_worker {
 	bool draining;
 	_Atomic uint64_t open; /* connections and tunnels: what a drain waits for */
 };
+
+static inline size_t proxy_own_port_count(const struct proxy_options *options)
+{
+	return options->socks ? PROXY_OWN_PORTS : PROXY_OWN_PORTS - 1;
+}
 
 /* Start worker index of options->workers. mesh: a reference is taken. Errs: ERR_SYSTEM, ERR_MEMORY */
 MUST_CHECK enum err proxy_worker_start(const struct proxy_options *options, unsigned int index,

@@ -18,7 +18,7 @@ static enum err choose(struct route *r, const struct pod_proxy *pod, const struc
 		.network = w->options->network,
 		.hbone_port = PORT_HBONE,
 		.own_ports = proxy_own_ports,
-		.own_port_count = PROXY_OWN_PORTS,
+		.own_port_count = proxy_own_port_count(w->options),
 		.dice = rand_u64(&w->dice),
 	};
 	struct tls_config *config;

@@ -151,6 +151,22 @@ static enum err open_dns(struct enrollment *n, char why[WHY_MAX])
 	return ERR_OK;
 }
 
+void open_socks(const struct steward *s, struct steward_pod *pod, const char *netns)
+{
+	for (unsigned int i = 0; i < STEWARD_SOCKS_LISTENERS && s->opt.socks; i++) {
+		bool v6 = i == STEWARD_SOCKS6;
+		int fd = v6 && s->opt.without_ipv6 ? -EAFNOSUPPORT
+		                                   : socks_listener_open(s, (enum steward_socks)i);
+
+		pod->socks[i] = fd < 0 ? -1 : fd;
+		if (fd < 0 && !(v6 && is_missing_family(fd)))
+			log_at(LOG_SCOPE_CAPTURE, LOG_WARN,
+			       "a pod goes without SOCKS: its port cannot be had",
+			       LOG_S("netns", netns), LOG_N("port", PORT_SOCKS),
+			       LOG_S("error", strerror(-fd)));
+	}
+}
+
 static struct pod_steering steering_of(const struct enrolled *e)
 {
 	return (struct pod_steering){.dns = (e->cfg.flags & CAPTURE_POD_DNS) != 0,
@@ -184,6 +200,8 @@ static enum err prepare_inside(void *arg, char why[WHY_MAX])
 		err = open_listeners(n, why);
 	if (err == ERR_OK)
 		err = open_dns(n, why);
+	if (err == ERR_OK)
+		open_socks(n->s, &n->pod, e->state.netns);
 	return err;
 }
 
@@ -369,6 +387,7 @@ enum err enroll_now(struct steward *s, struct steward_enroll_req *req)
 	n->s = s;
 	n->pod.netns_fd = -1;
 	memset(n->pod.dns, 0xff, sizeof(n->pod.dns)); /* all -1 */
+	memset(n->pod.socks, 0xff, sizeof(n->pod.socks));
 	n->e = mem_new(sizeof(*n->e));
 	n->e->netns_fd = -1;
 	n->e->rtnl.fd = -1;
@@ -431,6 +450,14 @@ int steward_pod_take_dns(struct steward_pod *pod, enum steward_dns which)
 	return fd;
 }
 
+int steward_pod_take_socks(struct steward_pod *pod, enum steward_socks which)
+{
+	int fd = pod->socks[which];
+
+	pod->socks[which] = -1;
+	return fd;
+}
+
 bool steward_pod_has_dns(const struct steward_pod *pod)
 {
 	return pod->dns[STEWARD_DNS_UDP4] >= 0;
@@ -448,6 +475,11 @@ void steward_pod_fini(struct steward_pod *pod)
 		if (pod->dns[i] >= 0)
 			(void)close(pod->dns[i]);
 		pod->dns[i] = -1;
+	}
+	for (size_t i = 0; i < STEWARD_SOCKS_LISTENERS; i++) {
+		if (pod->socks[i] >= 0)
+			(void)close(pod->socks[i]);
+		pod->socks[i] = -1;
 	}
 	free(pod->listeners);
 	pod->listeners = NULL;

@@ -55,6 +55,7 @@ enum err steward_own_pod(const struct steward *s, struct steward_pod *ret_pod,
 
 	memset(pod.listeners, 0xff, count * sizeof(int)); /* all -1 */
 	memset(pod.dns, 0xff, sizeof(pod.dns));
+	memset(pod.socks, 0xff, sizeof(pod.socks));
 	if (pod.netns_fd < 0)
 		e = why_not(why, ERR_SYSTEM, "cannot hold the own netns: %s", strerror(errno));
 	for (size_t i = 0; i < count && e == ERR_OK; i++) {
@@ -63,6 +64,8 @@ enum err steward_own_pod(const struct steward *s, struct steward_pod *ret_pod,
 		if (kind == LISTENER_HBONE || s->capture == NULL)
 			e = open_listener(s, ports[kind], &pod.listeners[i], why);
 	}
+	if (e == ERR_OK && s->capture == NULL)
+		open_socks(s, &pod, "own");
 	if (e == ERR_OK)
 		*ret_pod = pod;
 	else

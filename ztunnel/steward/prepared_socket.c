@@ -13,6 +13,9 @@
 
 enum { LISTEN_BACKLOG = 4096 }; /* the kernel cuts it to net.core.somaxconn */
 
+static const struct ip loopback4 = {.family = IP_V4, .bytes = {127, 0, 0, 1}};
+static const struct ip loopback6 = {.family = IP_V6, .bytes = {[15] = 1}};
+
 struct listener_shape {
 	uint16_t port;
 	bool transparent; /* its connections' local address is not the pod's own */
@@ -135,8 +138,6 @@ int prepared_listener_open(const struct steward *s, enum steward_listener kind)
 /* Where the DNS proxy of that family is bound. */
 static struct endpoint dns_at(const struct steward *s, int family)
 {
-	static const struct ip loopback4 = {.family = IP_V4, .bytes = {127, 0, 0, 1}};
-	static const struct ip loopback6 = {.family = IP_V6, .bytes = {[15] = 1}};
 	struct endpoint at = family == AF_INET6 ? s->opt.dns_at6 : s->opt.dns_at4;
 
 	if (at.ip.family == IP_NONE)
@@ -205,6 +206,45 @@ int dns_socket_open(const struct steward *s, enum steward_dns which)
 		return -errno;
 	if (type != SOCK_RAW)
 		res = dns_set_up(s, fd, family, type);
+	if (res != 0) {
+		(void)close(fd);
+		return res;
+	}
+	return fd;
+}
+
+/* A successor listens beside us until we let go. */
+static int socks_set_up(const struct steward *s, int fd, const struct endpoint *at)
+{
+	int res = set_int(fd, SOL_SOCKET, SO_REUSEADDR, 1);
+
+	if (res == 0 && !s->opt.without_port_reuse)
+		res = set_int(fd, SOL_SOCKET, SO_REUSEPORT, 1);
+	if (res == 0 && at->ip.family == IP_V6)
+		res = set_int(fd, IPPROTO_IPV6, IPV6_V6ONLY, 1);
+	if (res == 0)
+		res = set_int(fd, IPPROTO_TCP, TCP_NODELAY, 1);
+	if (res == 0)
+		res = set_keepalive(fd, &s->opt.keepalive);
+	if (res == 0)
+		res = own_socket(s, fd, CAPTURE_ZT_UPSTREAM);
+	if (res == 0)
+		res = bind_to(fd, at);
+	if (res == 0 && listen(fd, LISTEN_BACKLOG) != 0)
+		res = -errno;
+	return res;
+}
+
+int socks_listener_open(const struct steward *s, enum steward_socks which)
+{
+	bool v6 = which == STEWARD_SOCKS6;
+	const struct endpoint at = {.ip = v6 ? loopback6 : loopback4, .port = PORT_SOCKS};
+	int fd = socket(v6 ? AF_INET6 : AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+	int res;
+
+	if (fd < 0)
+		return -errno;
+	res = socks_set_up(s, fd, &at);
 	if (res != 0) {
 		(void)close(fd);
 		return res;

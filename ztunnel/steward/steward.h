@@ -36,6 +36,7 @@ enum {
 	PORT_INPLAIN = 15006,
 	PORT_HBONE = 15008,
 	PORT_DNS = 15053,
+	PORT_SOCKS = 15080, /* contract 7.8 */
 };
 
 enum steward_listener {
@@ -58,6 +59,13 @@ enum steward_dns {
 	STEWARD_DNS_TCP6,
 	STEWARD_DNS_REPLY6,
 	STEWARD_DNS_SOCKETS,
+};
+
+/* Where a pod's applications speak SOCKS. One set per pod, for the worker that has its names resolved. */
+enum steward_socks {
+	STEWARD_SOCKS4, /* listening on 127.0.0.1 */
+	STEWARD_SOCKS6, /* on ::1 */
+	STEWARD_SOCKS_LISTENERS,
 };
 
 /* How an enrolled pod is treated. */
@@ -94,6 +102,7 @@ struct steward_options {
 	bool dns;                /* capture questions to resolvers */
 	struct endpoint dns_at4,
 		dns_at6; /* where the DNS proxy is bound; port 0: loopback, PORT_DNS */
+	bool socks;      /* listen for SOCKS clients on the loopback of pods */
 	struct steward_keepalive keepalive;
 };
 
@@ -151,6 +160,7 @@ struct steward_pod {
 	struct ip addrs[STEWARD_ADDRS_MAX]; /* at enrollment, without loopback; global ones first */
 	int *listeners;                     /* private */
 	int dns[STEWARD_DNS_SOCKETS];       /* private */
+	int socks[STEWARD_SOCKS_LISTENERS]; /* private */
 };
 
 /*
@@ -164,6 +174,8 @@ int steward_pod_take_listener(struct steward_pod *pod, enum steward_listener kin
 int steward_pod_take_dns(struct steward_pod *pod, enum steward_dns which);
 /* Whether it has any, before the first is taken: its questions are captured. */
 bool steward_pod_has_dns(const struct steward_pod *pod);
+/* The listener for SOCKS clients, by one worker. -1: taken, or there is none, or somebody else has the port. */
+int steward_pod_take_socks(struct steward_pod *pod, enum steward_socks which);
 /* Close what was not taken, and the namespace. Any thread. */
 void steward_pod_fini(struct steward_pod *pod);
 

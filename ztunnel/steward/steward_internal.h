@@ -44,6 +44,8 @@ struct enrolled {
 };
 
 /* enroll.c */
+/* Without one where it cannot be had: nothing else of the pod depends on it. Inside the namespace. */
+void open_socks(const struct steward *s, struct steward_pod *pod, const char *netns);
 MUST_CHECK enum err enroll_now(struct steward *s, struct steward_enroll_req *req);
 struct enrolled *enrolled_find(struct steward *s, uint64_t cookie);
 /* The addresses or the devices changed. */
@@ -64,6 +66,7 @@ MUST_CHECK enum err sweep_now(struct steward *s, const char *const *keep, size_t
 int prepared_listener_open(const struct steward *s, enum steward_listener kind);
 int upstream_open(const struct steward *s, int family);
 int dns_socket_open(const struct steward *s, enum steward_dns which);
+int socks_listener_open(const struct steward *s, enum steward_socks which);
 
 /* reclaim.c: the pod's listeners, held until another process or nobody is to have the pod */
 void held_keep(struct enrolled *e, const struct steward_pod *pod);

@@ -75,6 +75,13 @@ bool steward_pod_has_dns(const struct steward_pod *pod)
 	return false;
 }
 
+int steward_pod_take_socks(struct steward_pod *pod, enum steward_socks which)
+{
+	(void)pod;
+	(void)which;
+	return -1;
+}
+
 int steward_pod_take_dns(struct steward_pod *pod, enum steward_dns which)
 {
 	(void)pod;
