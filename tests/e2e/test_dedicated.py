@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """PROXY_MODE=dedicated: a ztunnel inside one pod, led to by rules that the test makes."""
 import os
+import socket
 import subprocess
 
 import pytest
@@ -66,7 +67,7 @@ def own(mesh):
     wait_until(lambda: all(w["protocol"] == "HBONE" for w in
                            mesh.b.ztunnel.config_dump()["workloads"] if w["name"] == pod.name),
                20, "node b knows")
-    proxy = Dedicated(pod)
+    proxy = Dedicated(pod, UNSTABLE_ENABLE_SOCKS5="true")
     proxy.start()
     pod.run(["nft", "-f", "-"], input=RULES)
     with talk.Server(mesh.server, PORT, talk.echo), talk.Server(pod, PORT, talk.echo), \
@@ -93,8 +94,8 @@ def test_what_is_outside_the_mesh_is_passed_through(mesh, own):
     mark = own.log_size()
     for address in (mesh.ext.ip4, mesh.ext.ip6):
         talk.ask(mesh.plain, address, PORT)
-    line = own.wait_access(mark, direction="outbound")
-    assert line["dst.addr"] == f"{mesh.ext.ip4}:{PORT}" and "dst.identity" not in line
+    line = own.wait_access(mark, direction="outbound", **{"dst.addr": f"{mesh.ext.ip4}:{PORT}"})
+    assert "dst.identity" not in line
 
 
 @pytest.mark.asan
@@ -111,6 +112,17 @@ def test_plaintext_from_outside_is_redirected_and_reaches_the_application(mesh, 
     talk.ask(mesh.ext, mesh.plain.ip4, PORT)
     line = own.wait_access(mark, direction="inbound")
     assert line["dst.addr"] == f"{mesh.plain.ip4}:{PORT}" and "src.identity" not in line
+
+
+@pytest.mark.parametrize("at", ["127.0.0.1", "::1"])
+def test_a_dedicated_proxy_serves_socks_clients(mesh, own, at):
+    mark = own.log_size()
+    with mesh.plain.connect(at, 15080) as conn:
+        conn.settimeout(20)
+        conn.sendall(b"\5\1\0\5\1\0\1" + socket.inet_aton(mesh.server.ip4)
+                     + PORT.to_bytes(2, "big") + b"marco")
+        assert talk.read_exactly(conn, 17) == b"\5\0\5\0\0\1\0\0\0\0\0\0marco"
+    own.wait_access(mark, direction="outbound", **{"dst.hbone_addr": f"{mesh.server.ip4}:{PORT}"})
 
 
 def test_the_ports_of_a_dedicated_proxy_lead_nowhere(mesh, own):
