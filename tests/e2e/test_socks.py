@@ -14,6 +14,7 @@ import world
 from ztunnel import wait_until
 
 PORT, CLOSED, SOCKS = 8080, 8081, 15080
+CLIENTS_MAX = 1024  # POD_SOCKS_CLIENTS_MAX
 VIP, VIP6 = "10.96.0.80", "fd00:96::80"
 ZTUNNEL_ENV = {"UNSTABLE_ENABLE_SOCKS5": "true"}
 GRANTED = b"\5\0\0\1\0\0\0\0\0\0"
@@ -179,6 +180,18 @@ def test_slow_clients_are_cut_and_do_not_keep_others_out(mesh, pages):
                 while conn.recv(100):
                     pass
         assert time.monotonic() - began > 5  # by the deadline, not at once
+
+
+def test_of_too_many_clients_the_oldest_goes(mesh, pages):
+    with contextlib.ExitStack() as stack:
+        oldest = stack.enter_context(dial(mesh))
+        oldest.sendall(b"\5\1\0")
+        assert talk.read_exactly(oldest, 2) == b"\5\0"
+        for _ in range(CLIENTS_MAX):
+            stack.enter_context(dial(mesh))
+        with pytest.raises(ConnectionResetError):
+            oldest.recv(1)
+        assert curl(mesh, "http://web/").stdout == "page\n"
 
 
 def test_a_pod_that_leaves_takes_its_listener_along(calm, pages):

@@ -43,8 +43,16 @@ static void on_backoff(struct timer *t)
 /* Who waits longest makes room for who comes. */
 static void make_room(struct pod_socks *s)
 {
-	if (s->count >= POD_SOCKS_CLIENTS_MAX)
-		socks_client_cut(list_entry(s->clients.next, struct socks_client, link));
+	if (s->count < POD_SOCKS_CLIENTS_MAX)
+		return;
+	list_for_each (it, &s->clients) {
+		struct socks_client *c = list_entry(it, struct socks_client, link);
+
+		if (!c->ending) {
+			socks_client_cut(c);
+			return;
+		}
+	}
 }
 
 static void on_accepted(struct op *op)
