@@ -2,7 +2,8 @@
 /*
  * What the h2 fuzzers share: a session fed in pieces, answering as an owner would.
  * Input: one octet of mode, then wire bytes. Mode bit 0: start with a well-formed preface and SETTINGS, so that the
- * fuzzer need not find them; bit 1: feed in small pieces; bit 2: give no window back; bit 3: never emit.
+ * fuzzer need not find them; bit 1: feed in small pieces; bit 2: give no window back; bit 3: never emit;
+ * bit 4: messages may end in trailers, and ours do.
  */
 #ifndef TESTS_FUZZ_FUZZ_H2_SESSION_H
 #define TESTS_FUZZ_FUZZ_H2_SESSION_H
@@ -24,7 +25,7 @@ struct fuzz_h2 {
 	struct h2_session *s;
 	struct iobuf_pool *pool;
 	struct h2_events ev;
-	bool hold, mute;
+	bool hold, mute, trailers;
 	uint64_t now_ms;
 };
 
@@ -44,6 +45,7 @@ static inline void fuzz_put(struct fuzz_h2 *f, int32_t id, struct span data)
 static inline void fuzz_take_events(struct fuzz_h2 *f)
 {
 	static const char *const status[] = {"200", "401"};
+	const struct h2_field last = {span_str("grpc-status"), span_str("0")};
 
 	for (uint32_t i = 0; i < f->ev.count; i++) {
 		struct h2_event *ev = &f->ev.ev[i];
@@ -66,7 +68,17 @@ static inline void fuzz_take_events(struct fuzz_h2 *f)
 			if (ev->data.p[0] == 'r')
 				h2_session_reset(f->s, ev->stream_id, 8);
 			break;
-		case H2_EV_END: h2_session_end(f->s, ev->stream_id); break;
+		case H2_EV_TRAILERS:
+			CHECK(f->trailers);
+			for (uint32_t k = 0; k < ev->head->count; k++)
+				CHECK(ev->head->fields[k].name.p[0] != ':');
+			break;
+		case H2_EV_END:
+			if (f->trailers)
+				(void)!h2_session_end_fields(f->s, ev->stream_id, &last, 1);
+			else
+				h2_session_end(f->s, ev->stream_id);
+			break;
 		case H2_EV_RESPONSE:
 		case H2_EV_RESET:
 		case H2_EV_CLOSED:
@@ -122,7 +134,11 @@ static inline void fuzz_session(enum h2_role role, const uint8_t *p, size_t n)
 	int32_t id;
 	uint64_t next;
 
-	f.s = h2_session_new(role, &fuzz_options, f.pool, 0);
+	struct h2_options options = fuzz_options;
+
+	f.trailers = mode & 16;
+	options.trailers = f.trailers;
+	f.s = h2_session_new(role, &options, f.pool, 0);
 	CHECK(f.s);
 	h2_events_init(&f.ev);
 	f.hold = mode & 4;
