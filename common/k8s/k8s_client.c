@@ -158,7 +158,7 @@ static void ask_later(struct k8s_watch *w)
 static void ask(struct k8s_watch *w)
 {
 	struct k8s_client *c = w->client;
-	char why[K8S_CONFIG_WHY_MAX];
+	char why[K8S_CONFIG_WHY_MAX] = "";
 	struct buf path;
 	enum err e;
 
