@@ -17,6 +17,7 @@ import re
 import shlex
 import subprocess
 import sys
+import threading
 import time
 import xml.etree.ElementTree
 
@@ -251,7 +252,7 @@ def fuzz_one(program, seconds):
     found = LOG / "fuzz" / name
     for folder in (grown, found):
         folder.mkdir(parents=True, exist_ok=True)
-    common = NO_RANDOM + [program, "-rss_limit_mb=2048", "-timeout=20", "-artifact_prefix=%s/" % found]
+    common = ["nice", "-n", "19"] + NO_RANDOM + [program, "-rss_limit_mb=2048", "-timeout=20", "-artifact_prefix=%s/" % found]
     status, path, _ = run("fuzz-%s-replay" % name, common + ["-runs=0", grown, seeds])
     if status == 0:
         status, path, _ = run("fuzz-" + name, common + [
@@ -269,9 +270,11 @@ def fuzz_targets():
     return sorted(set(re.findall(r"^(tests/fuzz/fuzz_\w+):", listing.stdout.decode(), re.M)))
 
 
-def stage_fuzz(results):
-    if not configure(results, *FUZZ) or not build(results, *FUZZ, targets=fuzz_targets() or ["tidy-selftest"]):
-        return
+def fuzz_build(results):
+    return configure(results, *FUZZ) and build(results, *FUZZ, targets=fuzz_targets() or ["tidy-selftest"])
+
+
+def fuzz_run(results):
     sources = {pathlib.Path(n).stem for n in tracked("tests/fuzz/fuzz_*.c")}
     programs = [pathlib.Path(p) for p in sorted(glob.glob(str(ROOT / FUZZ[0] / "tests/fuzz/fuzz_*")))
                 if os.path.isfile(p) and os.access(p, os.X_OK)]
@@ -286,6 +289,27 @@ def stage_fuzz(results):
             if not ok:
                 show_end(path)
                 print("      what was found: %s" % found.relative_to(ROOT))
+
+
+def stage_fuzz(results):
+    if fuzz_build(results):
+        fuzz_run(results)
+
+
+class Meanwhile:
+    """The fuzzers beside end-to-end tests, which mostly wait: they take what is left of the processors."""
+
+    def __init__(self, results):
+        self.results, self.thread = Results(), None
+        if fuzz_build(results):
+            self.thread = threading.Thread(target=fuzz_run, args=(self.results,))
+            self.thread.start()
+
+    def join(self, results):
+        if self.thread:
+            self.thread.join()
+        results.passed += self.results.passed
+        results.failed += self.results.failed
 
 
 def pytest(results, name, folder, arguments, timeout, wrapper=()):
@@ -427,13 +451,22 @@ def main(arguments):
     names = chosen(arguments)
     results = Results()
     table = []
+    meanwhile = None
     begin = time.monotonic()
     for number, name in enumerate(names, 1):
         title, stage = STAGES[name]
         print("== %d/%d %s: %s" % (number, len(names), name, title), flush=True)
         start, passed, failed = time.monotonic(), len(results.passed), len(results.failed)
-        stage(results)
+        if name == "fuzz" and "e2e" in names[number:]:
+            meanwhile = Meanwhile(results)
+        else:
+            stage(results)
         table.append((name, len(results.passed) - passed, len(results.failed) - failed,
+                      time.monotonic() - start))
+    if meanwhile:
+        start, passed, failed = time.monotonic(), len(results.passed), len(results.failed)
+        meanwhile.join(results)
+        table.append(("fuzz", len(results.passed) - passed, len(results.failed) - failed,
                       time.monotonic() - start))
     print("\n%-10s %7s %7s %8s" % ("stage", "passed", "failed", "seconds"))
     for row in table:
