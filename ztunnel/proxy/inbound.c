@@ -384,7 +384,7 @@ static enum inbound_state inbound_drain(struct inbound *in)
 		relay_abort(&in->relay, in->cause);
 		if (!in->relay_done)
 			return INBOUND_DRAIN;
-	} else if (in->setup != NULL && in->setup->dialing) {
+	} else if (in->setup->dialing) {
 		pod_dial_cancel(&in->setup->dial);
 		return INBOUND_DRAIN;
 	} else if (in->hbone) {
