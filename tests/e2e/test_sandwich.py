@@ -84,8 +84,8 @@ def test_a_sandwich_that_speaks_first_is_heard_and_still_told_first(mesh, tls):
 def test_the_header_is_not_counted_as_the_client_s_bytes(mesh, tls):
     mark = mesh.b.ztunnel.log_size()
     with proxy_header.Server(mesh.gateway, PORT, "127.0.0.1"):
-        ask(mesh.ext, tls, mesh.gateway.ip4, f"{VIP}:80", b"0123456789")
-    line = mesh.b.ztunnel.wait_access(mark, direction="inbound")
+        host, port = ask(mesh.ext, tls, mesh.gateway.ip4, f"{VIP}:80", b"0123456789")
+    line = mesh.b.ztunnel.wait_access(mark, direction="inbound", src__addr=f"{host}:{port}")
     assert (line["bytes_recv"], line["bytes_sent"]) == (10, 10)
     assert line["dst.hbone_addr"] == f"{VIP}:80"
 

@@ -82,7 +82,7 @@ def test_a_first_file_that_is_bad_stops_the_start_with_its_position(mesh, tmp_pa
     ({"SECRET_TTL": "soon"}, "SECRET_TTL"),
     ({"IPV6_ENABLED": "yes"}, "IPV6_ENABLED"),
     ({"XDS_ADDRESS": "https://istiod:15012"}, "XDS_ADDRESS"),
-    ({"TLS12_ENABLED": "true"}, "TLS12_ENABLED"),
+    ({"FAKE_CA": "true"}, "FAKE_CA"),
     ({"LOCAL_XDS": "workloads: []"}, "LOCAL_XDS"),
 ])
 def test_a_setting_that_cannot_be_honoured_stops_the_start_by_name(mesh, change, words):
