@@ -195,7 +195,8 @@ enum err h2_head_builder_finish(struct h2_head_builder *b, struct h2_head **ret_
 	h->count = b->count;
 	h->fields = (struct h2_field *)(void *)(h + 1);
 	p = (uint8_t *)(h->fields + b->count);
-	memcpy(p, b->bytes, b->used);
+	if (b->used > 0)
+		memcpy(p, b->bytes, b->used); /* trailers may hold no field at all */
 	for (uint32_t i = 0; i < b->count; i++) {
 		h->fields[i].name = span_of(p, b->at[i].name_len);
 		p += b->at[i].name_len;

@@ -72,11 +72,14 @@ struct seen *side_seen(struct side *x, int32_t id)
 
 static void take_trailers(struct seen *w, const struct h2_head *head)
 {
-	const struct h2_field *f = &head->fields[head->count - 1];
+	const struct h2_field *f;
 
 	assert_false(w->trailers);
 	assert_false(w->ended);
 	w->trailers = true;
+	if (head->count == 0)
+		return;
+	f = &head->fields[head->count - 1];
 	snprintf(w->last_field, sizeof(w->last_field), "%.*s=%.*s", (int)f->name.n,
 	         (const char *)f->name.p, (int)f->value.n, (const char *)f->value.p);
 }

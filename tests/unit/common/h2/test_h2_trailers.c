@@ -156,6 +156,22 @@ static void a_reset_drops_trailers_that_wait(void **state)
 	pair_fini(&p);
 }
 
+static void trailers_without_a_field_are_trailers(void **state)
+{
+	struct pair p;
+	int32_t id = open_pair(&p);
+
+	(void)state;
+	side_put(&p.s, id, 10, &p, NULL);
+	assert_int_equal(h2_session_end_fields(p.s.s, id, NULL, 0), ERR_OK);
+	h2_session_end(p.c.s, id);
+	pair_settle(&p);
+	assert_true(side_seen(&p.c, id)->trailers);
+	assert_true(side_seen(&p.c, id)->ended);
+	assert_true(side_seen(&p.c, id)->closed);
+	pair_fini(&p);
+}
+
 struct odd {
 	const char *claim;
 	const char *name, *value;
@@ -211,6 +227,7 @@ int main(void)
 		cmocka_unit_test(trailers_wait_for_a_body_that_waits_for_window),
 		cmocka_unit_test(what_has_ended_takes_no_trailers),
 		cmocka_unit_test(a_reset_drops_trailers_that_wait),
+		cmocka_unit_test(trailers_without_a_field_are_trailers),
 		cmocka_unit_test(malformed_trailers_reset_the_stream_only),
 	};
 
