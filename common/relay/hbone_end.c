@@ -71,8 +71,10 @@ static void end_put(struct relay_end *e, struct iobuf_view v)
 {
 	struct hbone_end *h = of(e);
 
-	if (!hbone_stream_put(&h->stream, v) && h->cause == ERR_OK) {
-		h->cause = ERR_MEMORY; /* a broken stream has its cause already */
+	if (h->cause != ERR_OK) {
+		iobuf_unref(v.buf); /* nothing may follow what is missing */
+	} else if (!hbone_stream_put(&h->stream, v)) {
+		h->cause = ERR_MEMORY;
 		loop_at_turn_end(h->loop, &h->hook);
 	}
 }
@@ -81,6 +83,8 @@ static void end_finish(struct relay_end *e)
 {
 	struct hbone_end *h = of(e);
 
+	if (h->cause != ERR_OK)
+		return; /* a reset follows, not an end */
 	h->finishing = true;
 	hbone_stream_end(&h->stream);
 	loop_at_turn_end(h->loop, &h->hook);

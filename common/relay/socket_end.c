@@ -249,7 +249,7 @@ static void write_more(struct socket_end *s)
 	struct socket_batch *b;
 	unsigned int n = 0;
 
-	if (s->tx != NULL || s->out.count == 0 || s->closing || s->broken)
+	if (s->tx != NULL || s->out.count == 0 || s->closing || s->broken || s->overflow)
 		return;
 	b = malloc(sizeof(*b));
 	if (b == NULL) {
@@ -275,7 +275,7 @@ static void write_more(struct socket_end *s)
 static void finish_if_due(struct socket_end *s)
 {
 	if (!s->finishing || s->finished || s->out.count > 0 || s->tx != NULL || s->closing ||
-	    s->broken)
+	    s->broken || s->overflow)
 		return;
 	s->finished = true;
 	loop_shutdown(s->loop, s->fd, SHUT_WR);

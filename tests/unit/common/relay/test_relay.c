@@ -18,14 +18,21 @@
 
 enum { SEEDS = 200, BULK = 700 * 1000, TURNS_MAX = 200000 };
 
-static bool no_memory;
+static bool no_memory, no_place;
 
 void *__real_malloc(size_t n);
 void *__wrap_malloc(size_t n);
+bool __real_iobuf_queue_push(struct iobuf_queue *q, struct iobuf_view v);
+bool __wrap_iobuf_queue_push(struct iobuf_queue *q, struct iobuf_view v);
 
 void *__wrap_malloc(size_t n)
 {
 	return no_memory ? NULL : __real_malloc(n);
+}
+
+bool __wrap_iobuf_queue_push(struct iobuf_queue *q, struct iobuf_view v)
+{
+	return !no_place && __real_iobuf_queue_push(q, v);
 }
 
 struct fixture {
@@ -328,6 +335,45 @@ static void without_memory_to_send_it_ends_as_a_reset(void **state)
 	}
 }
 
+/* n octets of the pattern, from at on, come out of an end. */
+static void come(struct fixture *f, size_t at, size_t n)
+{
+	struct iobuf *b = iobuf_take(loop_iobufs(f->loop), IOBUF_SLOT);
+
+	for (size_t i = 0; i < n; i++)
+		b->mem[i] = pattern(at + i);
+	(void)relay_on_data(&f->a.end,
+	                    (struct iobuf_view){.buf = b, .p = b->mem, .len = (uint32_t)n});
+}
+
+/* A send is under way when there is no place for what comes next; it may end before that is reported. */
+static void what_follows_a_piece_there_was_no_place_for_never_leaves(void **state)
+{
+	(void)state;
+	for (uint64_t seed = 1; seed <= SEEDS; seed++) {
+		struct fixture f;
+		size_t got = 0;
+
+		fixture_init(&f, seed, 0);
+		come(&f, 0, 10000);
+		(void)sim_turn(f.loop);
+		no_place = true;
+		come(&f, 10000, 10000);
+		no_place = false;
+		if (seed % 2 == 0)
+			come(&f, 20000, 10000);
+		relay_on_eof(&f.a.end);
+		assert_int_equal(pull_to_end(&f, f.app[1], &got), -1);
+		assert_true(sim_settle(f.loop, TURNS_MAX));
+		assert_true(f.done);
+		assert_int_equal(f.cause, ERR_MEMORY);
+		loop_close(f.loop, f.app[0]);
+		loop_close(f.loop, f.app[1]);
+		(void)sim_settle(f.loop, TURNS_MAX);
+		fixture_fini(&f);
+	}
+}
+
 static void abort_at_every_turn_lands_every_op(void **state)
 {
 	(void)state;
@@ -384,6 +430,7 @@ int main(void)
 		cmocka_unit_test(a_reset_after_the_fin_still_arrives),
 		cmocka_unit_test(a_reader_that_stops_holds_back_the_writer),
 		cmocka_unit_test(without_memory_to_send_it_ends_as_a_reset),
+		cmocka_unit_test(what_follows_a_piece_there_was_no_place_for_never_leaves),
 		cmocka_unit_test(abort_at_every_turn_lands_every_op),
 		cmocka_unit_test(one_byte_writes_to_a_slow_reader_cost_about_their_own_size),
 	};

@@ -78,10 +78,22 @@ struct fixture {
 	unsigned int calls, requests;
 	struct h2_events scratch;
 	struct list inner_conns;
+	bool over; /* the applications are gone */
 };
 
 static struct fixture fixture;
 static bool nested; /* through a gateway */
+
+static void close_app(struct path *p, int i, bool reset)
+{
+	if (p->app[i] < 0)
+		return;
+	if (reset)
+		loop_reset_close(fixture.lab.loop, p->app[i]);
+	else
+		loop_close(fixture.lab.loop, p->app[i]);
+	p->app[i] = -1;
+}
 
 static void on_moved(struct relay *r, bool a_to_b, size_t n)
 {
@@ -142,6 +154,8 @@ static void on_request(struct lab_peer *p, int32_t id, const struct hbone_reques
 	start(h, fds[1], false);
 	if (hbone_server_grant(&h->tunnel.stream, NULL) != ERR_OK)
 		relay_abort(&h->relay, ERR_MEMORY);
+	if (fixture.over)
+		close_app(path, 1, true); /* the client's half was over before its request came */
 }
 
 static void set_out(struct path *path, struct hbone_stream *s, enum err cause)
@@ -226,17 +240,6 @@ static struct lab_options seeded(uint64_t seed)
 	};
 }
 
-static void close_app(struct path *p, int i, bool reset)
-{
-	if (p->app[i] < 0)
-		return;
-	if (reset)
-		loop_reset_close(fixture.lab.loop, p->app[i]);
-	else
-		loop_close(fixture.lab.loop, p->app[i]);
-	p->app[i] = -1;
-}
-
 static bool path_over(const struct path *p)
 {
 	return p->answered && (p->cause != ERR_OK || p->half[0].done) &&
@@ -246,6 +249,7 @@ static bool path_over(const struct path *p)
 /* Everything must be over by itself once the applications are gone; and nothing be left. */
 static void fixture_fini(void)
 {
+	fixture.over = true;
 	for (unsigned int i = 0; i < fixture.calls; i++) {
 		close_app(&fixture.path[i], 0, true);
 		close_app(&fixture.path[i], 1, true);
@@ -253,10 +257,8 @@ static void fixture_fini(void)
 	for (unsigned int i = 0; i < fixture.calls; i++) {
 		struct path *p = &fixture.path[i];
 
-		for (unsigned int t = 0; t < LAB_TURNS_MAX && !path_over(p); t++) {
+		for (unsigned int t = 0; t < LAB_TURNS_MAX && !path_over(p); t++)
 			(void)sim_turn(fixture.lab.loop);
-			close_app(p, 1, true); /* a request may only now have arrived */
-		}
 		assert_true(path_over(p));
 	}
 	assert_true(list_empty(&fixture.inner_conns));
@@ -727,6 +729,42 @@ static void without_any_one_buffer_a_path_goes_on_or_is_reset_but_never_cut_shor
 	assert_in_range(n, 20, ALLOCATIONS_MAX - 1);
 }
 
+/* The third piece of the pattern comes in the turn in which there was no place for the second. */
+static void what_follows_a_piece_there_was_no_place_for_never_leaves(void **state)
+{
+	(void)state;
+	for (uint64_t seed = 1; seed <= SEEDS; seed++) {
+		struct lab_options opt = seeded(seed);
+		int from = (int)(seed & 1), to = 1 - from;
+		struct half *h;
+		struct path *p;
+
+		fixture_init(&opt);
+		p = open_path();
+		until_connected(p);
+		h = &p->half[from];
+		for (size_t at = 0; at < (size_t)3 * IOBUF_SLOT_LEN; at += IOBUF_SLOT_LEN) {
+			struct iobuf *b = iobuf_take(loop_iobufs(fixture.lab.loop), IOBUF_SLOT);
+			struct iobuf_view v = {
+				.buf = b, .p = b->mem + IOBUF_HEAD, .len = IOBUF_SLOT_LEN};
+
+			for (size_t i = 0; i < v.len; i++)
+				v.p[i] = pattern(at + i);
+			taken = 0;
+			fail_at = at == IOBUF_SLOT_LEN ? 1 : 0;
+			(void)relay_on_data(&h->socket.end, v);
+			fail_at = 0;
+		}
+		relay_on_eof(&h->socket.end);
+		until_end(p, to);
+		assert_int_equal(p->end[to], -1);
+		until_over(p);
+		assert_int_equal(h->cause, ERR_MEMORY);
+		assert_int_equal(p->half[to].cause, ERR_H2_STREAM_RESET);
+		fixture_fini();
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -743,6 +781,7 @@ int main(void)
 		cmocka_unit_test(want_of_buffers_delays_and_loses_nothing),
 		cmocka_unit_test(
 			without_any_one_buffer_a_path_goes_on_or_is_reset_but_never_cut_short),
+		cmocka_unit_test(what_follows_a_piece_there_was_no_place_for_never_leaves),
 	};
 	/* the library is set up once in a process */
 	int failed = cmocka_run_group_tests_name("through a tunnel", tests, lab_set_up, NULL);
